@@ -24,7 +24,8 @@ static retort_status open_start(retort_model **out, const char *checkpoint, cons
     const char **labels = calloc(info.labels + 1, sizeof *labels);
     if (labels == NULL) status = RETORT_NOMEM;
     for (size_t i = 0; labels != NULL && i < info.labels; i++) labels[i] = retort_dataset_label(found, i);
-    const retort_head head = {RETORT_TASK_CLASSIFY, RETORT_PROBLEM_SINGLE_LABEL, labels, info.labels, 0};
+    const retort_head head = {sizeof head, RETORT_TASK_CLASSIFY, RETORT_PROBLEM_SINGLE_LABEL,
+                              labels,      info.labels,          0};
     retort_import_options import = RETORT_IMPORT_OPTIONS;
     import.level = 0; /* nothing is folded before it is trained */
     import.head = &head;

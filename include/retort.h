@@ -12,9 +12,16 @@
  * Conventions:
  *   - Functions that create an object write *out only on success; the caller then owns it.
  *   - Free functions accept NULL. Every `err` may be NULL.
- *   - The `size` field of a struct must be its size in this header.
+ *   - A struct that begins with `size` may get more fields at its end. retort_NAME_init(&it, sizeof it) sets its size and
+ *     its defaults, as do the initialisers RETORT_NAME of options and {.size = sizeof it} of results. What a program built
+ *     with an earlier header does not have takes its default, and is not written: such programs run with this library. A
+ *     struct of a later header is RETORT_ARGUMENT. In structs that callbacks get, `size` says what the library filled.
+ *     Other structs stay as they are.
  *   - A function that writes into an array of the caller takes its capacity. If that is too small, it writes
  *     nothing and returns RETORT_LIMIT.
+ *   - Arrays are row-major; [rows, columns] in a comment is their shape. Lengths of text are bytes, times seconds.
+ *   - Any thread may call any function; only sessions, encoders and growing arrays are for one thread at a time, and a
+ *     callback runs in the thread of the call it belongs to.
  *   - No answer contains NaN or infinity: RETORT_NONFINITE names the text that would have had one.
  *   - The library never prints, exits, aborts or installs signal handlers, and starts no threads before a
  *     session is opened.
@@ -122,19 +129,23 @@ RETORT_API const char *retort_dtype_name(retort_dtype dtype);
  * drawn around 0 with a standard deviation of 0.02, new biases are 0. The same seed gives the same bytes on every
  * machine. */
 typedef struct retort_head {
+    size_t size;
     retort_task task;          /* RETORT_TASK_CLASSIFY or RETORT_TASK_TAG */
     retort_problem problem;    /* of a classifier */
     const char *const *labels; /* [count] different names; NULL: "LABEL_0", … */
     size_t count;              /* at least 2, unless it is a regression */
     uint64_t seed;
 } retort_head;
+#define RETORT_HEAD                                                                                          \
+    { sizeof(retort_head), RETORT_TASK_CLASSIFY, RETORT_PROBLEM_SINGLE_LABEL, NULL, 0, 0 }
+RETORT_API void retort_head_init(retort_head *head, size_t size);
 
 typedef struct retort_import_options {
-    size_t size;        /* sizeof this struct, set by the initialiser below; zero in a field is its default */
-    int level;          /* graph level 0…3; the initialiser sets 3 */
-    retort_dtype dtype; /* of the stored matrices: RETORT_F32 (default) or RETORT_BF16 (level 3 only) */
-    retort_task task;   /* used when force_task is set */
-    bool force_task;    /* use `task` instead of the task of the checkpoint */
+    size_t size;
+    int level;             /* graph level 0…3; the initialiser sets 3 */
+    retort_dtype dtype;    /* of the stored matrices: RETORT_F32 (default) or RETORT_BF16 (level 3 only) */
+    retort_task task;      /* used when force_task is set */
+    bool force_task;       /* use `task` instead of the task of the checkpoint */
     const char *tokenizer; /* NULL: the checkpoint's own; else a folder or tokenizer.json / vocab.txt */
     retort_progress_fn progress;
     void *user;
@@ -160,12 +171,13 @@ typedef struct retort_import_options {
         sizeof(retort_import_options), 3, RETORT_F32, RETORT_TASK_CLASSIFY, false, NULL, NULL, NULL, NULL,   \
             0, 0, NULL, NULL, NULL, 0, NULL, NULL, 0                                                         \
     }
+RETORT_API void retort_import_options_init(retort_import_options *options, size_t size);
 
 /* The folder of a model that the local cache of the Hugging Face hub holds, by its id ("owner/name"): the revision of its
- * branch main, into path[size]. The cache is $HF_HUB_CACHE, $HF_HOME/hub, $XDG_CACHE_HOME/huggingface/hub or
+ * branch main, into path [capacity]. The cache is $HF_HUB_CACHE, $HF_HOME/hub, $XDG_CACHE_HOME/huggingface/hub or
  * ~/.cache/huggingface/hub, the first that is set. Nothing is downloaded. RETORT_IO: it holds none; RETORT_LIMIT: the path is
  * longer. */
-RETORT_API retort_status retort_hub_find(char *path, size_t size, const char *id, retort_error *err);
+RETORT_API retort_status retort_hub_find(char *path, size_t capacity, const char *id, retort_error *err);
 /* Reads a checkpoint and optimises its graph to options->level: a Hugging Face or sentence-transformers folder, a LoRA adapter
  * of one, a TensorFlow checkpoint of Google's BERT, or an .onnx file (docs/import.md). What retort_model_export wrote keeps
  * its level if that is higher. Executes nothing from the checkpoint. */
@@ -181,6 +193,7 @@ typedef struct retort_load_options {
 } retort_load_options;
 #define RETORT_LOAD_OPTIONS                                                                                  \
     { sizeof(retort_load_options), 0 }
+RETORT_API void retort_load_options_init(retort_load_options *options, size_t size);
 /* retort_model_load with options; NULL: defaults. */
 RETORT_API retort_status retort_model_load_with(retort_model **out, const char *path,
                                                 const retort_load_options *options, retort_error *err);
@@ -201,13 +214,16 @@ typedef struct retort_export_options {
 } retort_export_options;
 #define RETORT_EXPORT_OPTIONS                                                                                \
     { sizeof(retort_export_options), false, false, 0 }
+RETORT_API void retort_export_options_init(retort_export_options *options, size_t size);
 
 /* What an export wrote. */
 typedef struct retort_export_info {
+    size_t size;
     uint64_t bytes; /* of all files */
     size_t nodes;
     bool external; /* the tensors are in "path.data" */
 } retort_export_info;
+RETORT_API void retort_export_info_init(retort_export_info *info, size_t size);
 
 /* Writes the model as ONNX. Inputs: input_ids, attention_mask and, for BERT, token_type_ids, all i64
  * [batch, sequence]. Outputs: logits, or start_logits and end_logits, or sentence_embedding. Only standard
@@ -218,6 +234,7 @@ RETORT_API retort_status retort_model_export(const retort_model *model, const ch
 
 /* One rewrite that changed the graph or, if `rewrite` is NULL, a whole level. */
 typedef struct retort_rewrite_info {
+    size_t size;
     int level;
     const char *rewrite; /* "drop-key-bias"; NULL: totals of the level */
     const char *help;    /* "drop b_K" */
@@ -243,6 +260,7 @@ typedef struct retort_optimize_options {
 } retort_optimize_options;
 #define RETORT_OPTIMIZE_OPTIONS                                                                              \
     { sizeof(retort_optimize_options), 3, NULL, 0, NULL, NULL, 0 }
+RETORT_API void retort_optimize_options_init(retort_optimize_options *options, size_t size);
 
 /* Makes a new model with the graph rewritten to options->level. */
 RETORT_API retort_status retort_model_optimize(retort_model **out, const retort_model *model,
@@ -282,6 +300,7 @@ typedef struct retort_quantize_options {
         sizeof(retort_quantize_options), "int8", 0, 0, 0, NULL, 0, NULL, NULL, NULL, 0, 0, 0,                \
             RETORT_ACTIVATIONS_DEFAULT, NULL, 0                                                              \
     }
+RETORT_API void retort_quantize_options_init(retort_quantize_options *options, size_t size);
 
 /* Makes a new model whose matrices and word table are integers, from a float32 model of level 3. Recipes:
  *   int8         One scale per column (word table: per row). Rounds to nearest with the scale of least error;
@@ -318,7 +337,7 @@ RETORT_API const char *retort_recipe(size_t index, const char **help);
 
 /* All strings live as long as the model. */
 typedef struct retort_info {
-    size_t size; /* sizeof this struct: set it before the call */
+    size_t size;
     retort_task task;
     retort_problem problem;
     const char *family; /* model_type of the checkpoint: "bert", "roberta", … */
@@ -348,31 +367,34 @@ typedef struct retort_info {
     const char *activation;
     bool sparse; /* vectors have a number for each piece of the vocabulary, and most are 0: SPLADE */
 } retort_info;
+RETORT_API void retort_info_init(retort_info *info, size_t size);
 RETORT_API retort_status retort_model_info(const retort_model *model, retort_info *info);
 /* How the vocabulary was restricted when the model was imported. */
 typedef struct retort_restriction {
-    size_t size;                   /* sizeof this struct: set it before the call */
+    size_t size;
     const char *languages;         /* NULL: any */
     int64_t pieces, pieces_before; /* that stayed, of how many */
     uint64_t texts;                /* that were given */
     uint64_t identical;            /* of them are tokenized as before; */
     uint64_t identical_unseen;     /* would be if the pieces had been chosen by all texts but that one */
 } retort_restriction;
+RETORT_API void retort_restriction_init(retort_restriction *restriction, size_t size);
 /* RETORT_ARGUMENT: the vocabulary is whole. */
 RETORT_API retort_status retort_model_restriction(const retort_model *model, retort_restriction *restriction,
                                                   retort_error *err);
 /* Name of prompt `index` of an embedding model, NULL beyond the last one; *text is the prompt itself, which
  * is put before a text. `text` may be NULL. */
 RETORT_API const char *retort_model_prompt(const retort_model *model, size_t index, const char **text);
-/* Similarity of two vectors [labels] of an embedding model by its similarity_fn_name: cosine, dot product, or
+/* Similarity of two vectors [n] of an embedding model, whole or cut to their first n numbers, by its similarity_fn_name: cosine, dot product, or
  * negative euclidean or manhattan distance. */
-RETORT_API double retort_similarity(const retort_model *model, const float *a, const float *b);
+RETORT_API double retort_similarity(const retort_model *model, const float *a, const float *b, size_t n);
 /* Warning `index` from the import of the model, NULL beyond the last one. */
 RETORT_API const char *retort_model_warning(const retort_model *model, size_t index);
 /* Name of label `index`, NULL beyond the last one. */
 RETORT_API const char *retort_model_label(const retort_model *model, int64_t index);
 
 typedef struct retort_tensor_info {
+    size_t size;
     const char *name;
     retort_dtype dtype;
     const char *layout; /* "rows" or a packed layout such as "p16"; as stored */
@@ -382,6 +404,7 @@ typedef struct retort_tensor_info {
     uint64_t parameters; /* of the model; 0 for scales of integers */
     uint64_t bytes;
 } retort_tensor_info;
+RETORT_API void retort_tensor_info_init(retort_tensor_info *info, size_t size);
 /* Describes stored tensor `index`; RETORT_ARGUMENT beyond the last one. */
 RETORT_API retort_status retort_model_tensor(const retort_model *model, size_t index,
                                              retort_tensor_info *info);
@@ -389,13 +412,14 @@ RETORT_API retort_status retort_model_tensor(const retort_model *model, size_t i
 RETORT_API retort_status retort_model_print(const retort_model *model, retort_write_fn write, void *user);
 
 typedef struct retort_draw_options {
-    size_t size;          /* sizeof this struct: set by the initialiser below */
+    size_t size;
     const char *title;    /* UTF-8; NULL: none */
     const char *subtitle; /* a line below it; NULL: none */
     bool whole;           /* draw every layer; else consecutive identical layers are drawn once */
 } retort_draw_options;
 #define RETORT_DRAW_OPTIONS                                                                                  \
     { sizeof(retort_draw_options), NULL, NULL, false }
+RETORT_API void retort_draw_options_init(retort_draw_options *options, size_t size);
 /* Draws the graph as one self-contained SVG file for light and dark screens; calls `write` once. Each node
  * is a <g class="node">, whose data-times is the number of identical layers it stands for. options NULL:
  * defaults. RETORT_LIMIT: too many nodes for a drawing. */
@@ -430,6 +454,7 @@ typedef struct retort_tokenize_options {
 } retort_tokenize_options;
 #define RETORT_TOKENIZE_OPTIONS                                                                              \
     { sizeof(retort_tokenize_options), -1, false, RETORT_SIDE_MODEL, NULL, false }
+RETORT_API void retort_tokenize_options_init(retort_tokenize_options *options, size_t size);
 
 /* Growing arrays, owned by the struct: start with {0}, reuse as often as you like, free with
  * retort_tokens_free. */
@@ -469,7 +494,7 @@ RETORT_API retort_status retort_encode(retort_encoder *encoder, const retort_tex
 
 /* An engine that runs whole models: "native", or another one that is loaded on request. */
 typedef struct retort_provider_info {
-    size_t size;      /* sizeof this struct: set it before the call */
+    size_t size;
     const char *name; /* "onnxruntime:openvino": as retort_session_options.provider spells it */
     const char *help; /* a short description */
     bool fused;       /* prefers exports with fused operators of ONNX Runtime */
@@ -478,6 +503,7 @@ typedef struct retort_provider_info {
     char path[256];   /* of the library, "" for native */
     char reason[508]; /* "" if found, else why it cannot be used and how to install it */
 } retort_provider_info;
+RETORT_API void retort_provider_info_init(retort_provider_info *info, size_t size);
 /* Looks for provider `index` in the folders of the environment variable RETORT_PROVIDERS (separated by
  * colons), in ~/.cache/retort/providers, where tools/providers installs them, and where the system loader
  * looks. A library that was found stays loaded. Before loading ONNX Runtime, sets ORT_DISABLE_TELEMETRY=1 in
@@ -500,6 +526,7 @@ typedef struct retort_matrix {
  * reads, rows in bf16 or int8. The `in` of a "Linear" is what its weight multiplies; its `out` includes
  * activation and residual. */
 typedef struct retort_tapped {
+    size_t size;
     size_t step;      /* index, as in retort_session_step */
     const char *op;   /* "Linear", … */
     const char *name; /* "layer.0.ffn.lin1": that of the node, unique; lives as long as the model */
@@ -552,6 +579,7 @@ typedef struct retort_session_options {
         sizeof(retort_session_options), NULL, NULL, 0, 0, false, false, false, NULL, NULL, NULL, NULL,       \
             false, NULL, RETORT_UNPACK_AUTO                                                                  \
     }
+RETORT_API void retort_session_options_init(retort_session_options *options, size_t size);
 
 RETORT_API retort_status retort_session_open(retort_session **out, retort_model *model,
                                              const retort_session_options *options, retort_error *err);
@@ -581,9 +609,31 @@ RETORT_API retort_status retort_classify(retort_session *session, const retort_t
 /* How retort_classify makes scores of a row of n logits, unless the model states an activation; `scores` may be
  * `logits`. */
 RETORT_API void retort_scores(retort_problem problem, const float *logits, size_t n, float *scores);
-/* The same for a row [labels] of a classifier, with the activation that a cross-encoder states. Of models for other tasks,
- * scores are the logits. */
-RETORT_API void retort_model_scores(const retort_model *model, const float *logits, float *scores);
+/* The same for rows [rows, labels] of a classifier, with the activation that a cross-encoder states; `count` is rows *
+ * labels, the size of both arrays, and RETORT_ARGUMENT if it is no multiple of labels. Of models for other tasks, scores
+ * are the logits. */
+RETORT_API retort_status retort_model_scores(const retort_model *model, const float *logits, size_t count,
+                                             float *scores, retort_error *err);
+/* Writes the indices of the k highest of n scores into best [k], highest first, equal ones in order. Returns how many
+ * these are: k, or n if that is less. Takes n log k steps and no memory. */
+RETORT_API size_t retort_best(const float *scores, size_t n, uint32_t *best, size_t k);
+
+/* What a classifier says of one text. Everything in it is valid until the callback returns. */
+typedef struct retort_classified {
+    size_t size;
+    size_t text;                  /* index in the call */
+    const float *scores, *logits; /* [labels] */
+    size_t labels;
+    size_t best;       /* index of the highest score, the first of equals */
+    float score;       /* scores[best] */
+    const char *label; /* name of `best`; "LABEL_2" if the model names none */
+} retort_classified;
+/* A non-zero return stops the call with RETORT_CANCELLED. */
+typedef int (*retort_classified_fn)(void *user, const retort_classified *text);
+/* retort_classify for any number of texts and labels, without arrays of the caller: calls `each` for every text, in order,
+ * between the batches that the texts are run in. */
+RETORT_API retort_status retort_classify_each(retort_session *session, const retort_text *texts, size_t n,
+                                              retort_classified_fn each, void *user, retort_error *err);
 /* vectors: [n, labels of retort_info], owned by the caller. capacity: its size in floats; RETORT_LIMIT if
  * less than needed. */
 RETORT_API retort_status retort_embed(retort_session *session, const retort_text *texts, size_t n,
@@ -599,6 +649,7 @@ typedef struct retort_zero_shot_options {
 } retort_zero_shot_options;
 #define RETORT_ZERO_SHOT_OPTIONS                                                                             \
     { sizeof(retort_zero_shot_options), NULL, false }
+RETORT_API void retort_zero_shot_options_init(retort_zero_shot_options *options, size_t size);
 /* Makes a hypothesis, the second text of the pair, in `out` [capacity] bytes. *length is its length, also
  * with RETORT_LIMIT if it does not fit. */
 RETORT_API retort_status retort_hypothesis(const char *hypothesis, size_t hypothesis_length,
@@ -647,6 +698,7 @@ typedef struct retort_windows_info {
     size_t bytes;   /* of memory */
     bool truncated; /* the text is longer than what is read of it */
 } retort_windows_info;
+RETORT_API void retort_windows_info_init(retort_windows_info *info, size_t size);
 RETORT_API retort_status retort_windows_describe(const retort_windows *windows, retort_windows_info *out);
 RETORT_API void retort_windows_free(retort_windows *windows);
 
@@ -674,6 +726,7 @@ typedef struct retort_tag_options {
 } retort_tag_options;
 #define RETORT_TAG_OPTIONS                                                                                   \
     { sizeof(retort_tag_options), RETORT_AGGREGATION_SIMPLE, -1, false, NULL, 0, NULL }
+RETORT_API void retort_tag_options_init(retort_tag_options *options, size_t size);
 /* Finds the entities of n texts, in order; replaces the contents of *out. `options` may be NULL. */
 RETORT_API retort_status retort_tag(retort_session *session, const retort_text *texts, size_t n,
                                     const retort_tag_options *options, retort_spans *out, retort_error *err);
@@ -696,6 +749,7 @@ typedef struct retort_answer_options {
 } retort_answer_options;
 #define RETORT_ANSWER_OPTIONS                                                                                \
     { sizeof(retort_answer_options), 0, 0, 0, -1, 0, false, false, NULL }
+RETORT_API void retort_answer_options_init(retort_answer_options *options, size_t size);
 /* Finds the best answers to `question` in `context`, at least one. Answers with the same text, ignoring case,
  * are merged and their scores added. Replaces the contents of *out. `options` may be NULL. */
 RETORT_API retort_status retort_answer(retort_session *session, const char *question, size_t question_length,
@@ -719,6 +773,7 @@ typedef struct retort_fill_options {
 } retort_fill_options;
 #define RETORT_FILL_OPTIONS                                                                                  \
     { sizeof(retort_fill_options), NULL, 0, NULL }
+RETORT_API void retort_fill_options_init(retort_fill_options *options, size_t size);
 /* Finds the k best pieces for each mask token of the text: guesses[mask * k + rank], with room for max_masks
  * mask tokens; the id is -1 where there are fewer pieces. *masks is the number of mask tokens in the text,
  * also with RETORT_LIMIT if they do not fit. `options` may be NULL. */
@@ -730,6 +785,7 @@ RETORT_API retort_status retort_fill_windows(retort_windows **out, retort_encode
 
 /* One step of the plan, in execution order. */
 typedef struct retort_step_info {
+    size_t size;
     const char *op;     /* "linear", "attention", … */
     const char *name;   /* "layer.0.ffn.lin1" */
     const char *kernel; /* "gemm_f32_avx512" */
@@ -750,6 +806,7 @@ typedef struct retort_step_info {
     const char *form;
     size_t codes_up_to; /* form "int8": products of at most this many rows read the codes even so */
 } retort_step_info;
+RETORT_API void retort_step_info_init(retort_step_info *info, size_t size);
 /* RETORT_ARGUMENT beyond the last step. */
 RETORT_API retort_status retort_session_step(const retort_session *session, size_t index,
                                              retort_step_info *info);
@@ -767,6 +824,7 @@ typedef struct retort_session_info {
     uint64_t int8_bytes, unpacked_bytes;
     const char *unpack_reason; /* why they are unpacked, or are not; a constant. NULL without such weights */
 } retort_session_info;
+RETORT_API void retort_session_info_init(retort_session_info *info, size_t size);
 RETORT_API retort_status retort_session_describe(const retort_session *session, retort_session_info *info);
 
 /* ---- Data sets and evaluation ------------------------------------------------------------------------- */
@@ -807,6 +865,7 @@ typedef struct retort_dataset_options {
         sizeof(retort_dataset_options), NULL, NULL, NULL, false, false, RETORT_TASK_CLASSIFY,                \
             RETORT_TARGETS_NONE, NULL                                                                        \
     }
+RETORT_API void retort_dataset_options_init(retort_dataset_options *options, size_t size);
 
 /* Reads a data file for the task of the model (NULL: only its texts). Formats, by the file name or else the
  * first line: TSV without quoting or CSV (RFC 4180), both with a header, JSON lines (.tsv, .csv, .jsonl),
@@ -819,12 +878,13 @@ RETORT_API size_t retort_dataset_count(const retort_dataset *data);
 /* Text `index` of the set (words of a CoNLL sentence are joined by a space). */
 RETORT_API retort_status retort_dataset_text(const retort_dataset *data, size_t index, retort_text *text);
 typedef struct retort_dataset_info {
-    size_t size; /* sizeof this struct: set it before the call */
+    size_t size;
     retort_targets targets;
     bool pairs;    /* each text is a pair */
     bool numbers;  /* all targets are numbers: values, or labels whose names are whole numbers */
     size_t labels; /* collected names: see retort_dataset_label */
 } retort_dataset_info;
+RETORT_API void retort_dataset_info_init(retort_dataset_info *info, size_t size);
 RETORT_API retort_status retort_dataset_describe(const retort_dataset *data, retort_dataset_info *info);
 /* Name of collected label `index`, NULL beyond the last one. Lives as long as the data set. */
 RETORT_API const char *retort_dataset_label(const retort_dataset *data, size_t index);
@@ -872,12 +932,15 @@ typedef struct retort_eval_options {
     size_t draws;
     double confidence; /* of the bound, one-sided; 0: 0.95 */
     double floor;      /* a loss of the metric, for p */
+    size_t
+        class_capacity; /* labels that `classes` and `confusion` have room for; RETORT_LIMIT if there are more */
 } retort_eval_options;
 #define RETORT_EVAL_OPTIONS                                                                                  \
-    { sizeof(retort_eval_options), NULL, -1, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, 0 }
+    { sizeof(retort_eval_options), NULL, -1, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0 }
+RETORT_API void retort_eval_options_init(retort_eval_options *options, size_t size);
 
 typedef struct retort_eval_result {
-    size_t size; /* sizeof this struct: set it before the call */
+    size_t size;
     /* "accuracy"; "f1" of entities, or of the decisions about several labels; "spearman", "exact_match",
      * "pseudo_perplexity" */
     const char *metric;
@@ -904,6 +967,7 @@ typedef struct retort_eval_result {
      * without a change prove no less than a loss of 3 / n (where the metric counts texts, labels or entities). */
     double bound, p;
 } retort_eval_result;
+RETORT_API void retort_eval_result_init(retort_eval_result *result, size_t size);
 /* Holm's step-down (1979): n p-values as they count when all n claims are made at once, in `adjusted` [n], which may be `p`. A claim
  * whose adjusted value is at most alpha holds, and the chance that any of these is false is at most alpha. */
 RETORT_API void retort_holm(const double *p, size_t n, double *adjusted);
@@ -949,10 +1013,11 @@ typedef struct retort_cascade_options {
 } retort_cascade_options;
 #define RETORT_CASCADE_OPTIONS                                                                               \
     { sizeof(retort_cascade_options), NULL, NULL, NULL, NULL, 0, false, 0, 0, 0, 0, NULL, NULL, NULL, NULL }
+RETORT_API void retort_cascade_options_init(retort_cascade_options *options, size_t size);
 
 /* How a cascade was calibrated. */
 typedef struct retort_cascade_info {
-    size_t size;   /* sizeof this struct: set it before the call */
+    size_t size;
     size_t stages; /* with the full model, which is the last */
     double epsilon, confidence;
     uint64_t trained, ordered; /* texts that trained the linear stage, and that ordered the thresholds */
@@ -961,6 +1026,7 @@ typedef struct retort_cascade_info {
     uint64_t calibrated, calibrated_differ;
     uint64_t tested, tested_differ; /* the same of texts that had no part in it */
 } retort_cascade_info;
+RETORT_API void retort_cascade_info_init(retort_cascade_info *info, size_t size);
 
 typedef enum retort_stage_kind {
     RETORT_STAGE_LINEAR,
@@ -970,7 +1036,7 @@ typedef enum retort_stage_kind {
 
 /* Strings live as long as the model. */
 typedef struct retort_stage_info {
-    size_t size; /* sizeof this struct: set it before the call */
+    size_t size;
     retort_stage_kind kind;
     const char *recipe;         /* as in retort_info; of a linear stage "int8" */
     int64_t layers;             /* 0 of a linear stage */
@@ -978,6 +1044,7 @@ typedef struct retort_stage_info {
     double threshold;           /* of the largest softmax probability; 0 of the full model */
     double share, tested_share; /* of the calibration texts, and of the tested texts, that it answers */
 } retort_stage_info;
+RETORT_API void retort_stage_info_init(retort_stage_info *info, size_t size);
 
 /* Makes a cascade of a full model and cheaper stages. Thresholds are tested in a fixed order, strict to lax, and loosened as
  * long as the upper bound (retort_binomial) of the share of texts whose answer differs from the full model's is at most
@@ -1075,9 +1142,10 @@ typedef struct retort_train_options {
             0, -1, 0, 0, NULL, RETORT_F32, 0, NULL, 0, -1, -1, -1, NULL, 0, 0, 0, NULL, 0, false, false,     \
             NULL, NULL, NULL                                                                                 \
     }
+RETORT_API void retort_train_options_init(retort_train_options *options, size_t size);
 
 typedef struct retort_train_result {
-    size_t size; /* sizeof this struct: set it before the call */
+    size_t size;
     double epochs;
     size_t steps, best_step;
     double seconds;           /* all of the call */
@@ -1088,6 +1156,7 @@ typedef struct retort_train_result {
     bool stopped;             /* by progress, or early */
     uint64_t truncated;       /* texts that were cut */
 } retort_train_result;
+RETORT_API void retort_train_result_init(retort_train_result *result, size_t size);
 
 /* Trains a model on labelled texts, or on a teacher's answers, and makes a new one; `model` stays as it is, unless `consume`. Tasks:
  * classify (one label, several, numbers; texts or pairs), tag, and embed (pairs of texts that belong together: cross
@@ -1119,9 +1188,10 @@ typedef struct retort_prune_options {
 } retort_prune_options;
 #define RETORT_PRUNE_OPTIONS                                                                                 \
     { sizeof(retort_prune_options), NULL, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL }
+RETORT_API void retort_prune_options_init(retort_prune_options *options, size_t size);
 
 typedef struct retort_prune_result {
-    size_t size; /* sizeof this struct: set it before the call */
+    size_t size;
     size_t layers;
     /* Mean KL of the answers from those of the model, on `texts` of the texts that decided: other texts lose more.
      * Embeddings and numbers: their squared distance relative to the mean square. */
@@ -1129,6 +1199,7 @@ typedef struct retort_prune_result {
     size_t texts;
     double time; /* share of the time that is left, as measured for `time`; NaN: not measured */
 } retort_prune_result;
+RETORT_API void retort_prune_result_init(retort_prune_result *result, size_t size);
 
 /* Makes a new float model without the heads of attention, columns of feed-forward networks (in 64s) and layers that the
  * answers need least, and solves for the weights that make up for them: optimal brain surgeon on whole units (Hassibi and
@@ -1144,9 +1215,10 @@ RETORT_API retort_status retort_model_prune(retort_model **out, const retort_mod
 /* A layer of a model of level 2 or 3: its heads of attention, and the columns of its feed-forward network (0: it has none
  * of the usual form). RETORT_ARGUMENT beyond the last one. */
 typedef struct retort_layer_info {
-    size_t size; /* sizeof this struct: set it before the call */
+    size_t size;
     int64_t heads, ffn;
 } retort_layer_info;
+RETORT_API void retort_layer_info_init(retort_layer_info *info, size_t size);
 RETORT_API retort_status retort_model_layer(const retort_model *model, size_t index, retort_layer_info *info);
 
 /* ---- This machine ------------------------------------------------------------------------------------- */
@@ -1164,6 +1236,7 @@ typedef struct retort_machine {
      * codes, which is faster than 8 bits. */
     bool unpacks;
 } retort_machine;
+RETORT_API void retort_machine_init(retort_machine *machine, size_t size);
 RETORT_API retort_status retort_machine_describe(retort_machine *machine);
 
 typedef enum retort_memory { RETORT_L1, RETORT_L2, RETORT_L3, RETORT_DRAM } retort_memory;
@@ -1174,7 +1247,7 @@ typedef struct retort_rate {
 
 /* Measured peaks of this machine. */
 typedef struct retort_peaks {
-    size_t size;     /* sizeof this struct: set it before the call */
+    size_t size;
     const char *isa; /* the tier that was measured */
     int threads;     /* all of them */
     /* Operations per second in registers, where multiply and add count as two, and the kernel that reached
@@ -1188,6 +1261,7 @@ typedef struct retort_peaks {
     double wake;             /* seconds for sleeping threads to run an empty task */
     double seconds;          /* duration of the measurement */
 } retort_peaks;
+RETORT_API void retort_peaks_init(retort_peaks *peaks, size_t size);
 /* Measures for about a second; other load on the machine lowers the figures. isa and threads as in
  * retort_session_options. */
 RETORT_API retort_status retort_machine_measure(const char *isa, int threads, retort_peaks *out,

@@ -2,6 +2,7 @@
  * The public calls: they check arguments and call the layers below. (Sessions, retort_run and
  * retort_machine_describe check their own.) */
 #include "base/binomial.h"
+#include "base/sized.h"
 #include "base/thread.h"
 #include "cascade/build.h"
 #include "format/hub.h"
@@ -30,14 +31,6 @@ uint32_t retort_version(void) {
 
 static retort_status bad(retort_error *err, const char *call, const char *what) {
     return rt_fail(err, RETORT_ARGUMENT, "%s: %s", call, what);
-}
-
-/* The `size` of a struct must match this library. */
-static retort_status check_size(const char *call, size_t size, size_t expected, retort_error *err) {
-    if (size == expected) return RETORT_OK;
-    return rt_fail(err, RETORT_ARGUMENT,
-                   "%s: the struct's size is %zu, expected %zu (set by its initialiser)", call, size,
-                   expected);
 }
 
 static retort_status check_names(const char *call, const char *const *names, size_t n, retort_error *err) {
@@ -80,52 +73,56 @@ static retort_status check_head(const retort_head *head, retort_error *err) {
     return check_names("import", head->labels, head->labels != NULL ? head->count : 0, err);
 }
 
-retort_status retort_hub_find(char *path, size_t size, const char *id, retort_error *err) {
+retort_status retort_hub_find(char *path, size_t capacity, const char *id, retort_error *err) {
     char found[RT_PATH_SIZE];
     if (path == NULL || id == NULL) return bad(err, "hub_find", "path and id must be given");
     if (!rt_hub_find(found, id))
         return rt_fail(err, RETORT_IO, "%.200s: no folder, and not in the local cache of the hub", id);
-    if ((size_t)snprintf(path, size, "%s", found) < size) return RETORT_OK;
-    return rt_fail(err, RETORT_LIMIT, "%.200s: a path of more than %zu bytes", found, size);
+    if ((size_t)snprintf(path, capacity, "%s", found) < capacity) return RETORT_OK;
+    return rt_fail(err, RETORT_LIMIT, "%.200s: a path of more than %zu bytes", found, capacity);
 }
 
 retort_status retort_model_import(retort_model **out, const char *source,
                                   const retort_import_options *options, retort_error *err) {
-    static const retort_import_options defaults = RETORT_IMPORT_OPTIONS;
-    if (options == NULL) options = &defaults;
+    retort_import_options o;
+    retort_head head;
     if (out == NULL || source == NULL) return bad(err, "import", "out and source must be given");
-    retort_status status = check_size("import", options->size, sizeof *options, err);
-    if (status == RETORT_OK) status = check_names("import", options->without, options->without_count, err);
-    if (status == RETORT_OK && options->head != NULL) status = check_head(options->head, err);
+    retort_status status = rt_read_import_options("import", options, &o, err);
+    if (status == RETORT_OK) status = check_names("import", o.without, o.without_count, err);
+    if (status == RETORT_OK && o.head != NULL) {
+        status = rt_read_head("import", o.head, &head, err);
+        if (status == RETORT_OK) status = check_head(&head, err);
+        o.head = &head;
+    }
     if (status != RETORT_OK) return status;
-    if (options->level < 0 || options->level > 3) return bad(err, "import", "level must be 0…3");
-    if (options->dtype != RETORT_F32 && options->dtype != RETORT_BF16) {
+    if (o.level < 0 || o.level > 3) return bad(err, "import", "level must be 0…3");
+    if (o.dtype != RETORT_F32 && o.dtype != RETORT_BF16) {
         return bad(err, "import", "dtype must be f32 or bf16");
     }
-    if (options->head != NULL && options->force_task)
+    if (o.head != NULL && o.force_task)
         return bad(err, "import", "task and head both say what the model is for: give one of them");
-    if ((options->layers == NULL) != (options->layer_count == 0))
+    if ((o.layers == NULL) != (o.layer_count == 0))
         return bad(err, "import", "layers and layer_count must be given together");
-    if (options->dtype == RETORT_BF16 && options->level != 3) {
+    if (o.dtype == RETORT_BF16 && o.level != 3) {
         return bad(err, "import", "dtype bf16 needs level 3");
     }
-    for (size_t i = 0; i < options->text_count; i++) {
-        if (options->texts == NULL || !is_text(&options->texts[i]))
+    for (size_t i = 0; i < o.text_count; i++) {
+        if (o.texts == NULL || !is_text(&o.texts[i]))
             return rt_fail(err, RETORT_ARGUMENT, "import: text %zu is NULL", i);
     }
-    return rt_model_import(out, source, options, err);
+    return rt_model_import(out, source, &o, err);
 }
 
 retort_status retort_model_restriction(const retort_model *model, retort_restriction *restriction,
                                        retort_error *err) {
     if (model == NULL || restriction == NULL)
         return bad(err, "restriction", "model and restriction must be given");
-    retort_status status = check_size("restriction", restriction->size, sizeof *restriction, err);
+    retort_restriction full;
+    retort_status status = rt_read_restriction("restriction", restriction, &full, err);
     if (status != RETORT_OK) return status;
     if (model->restriction.pieces == 0)
         return bad(err, "restriction", "the vocabulary of the model is whole");
-    *restriction = model->restriction;
-    restriction->size = sizeof *restriction;
+    rt_give_restriction(restriction, &model->restriction);
     return RETORT_OK;
 }
 
@@ -135,11 +132,10 @@ retort_status retort_model_load(retort_model **out, const char *path, retort_err
 
 retort_status retort_model_load_with(retort_model **out, const char *path, const retort_load_options *options,
                                      retort_error *err) {
-    static const retort_load_options defaults = RETORT_LOAD_OPTIONS;
-    if (options == NULL) options = &defaults;
+    retort_load_options o;
     if (out == NULL || path == NULL) return bad(err, "load", "out and path must be given");
-    retort_status status = check_size("load", options->size, sizeof *options, err);
-    return status == RETORT_OK ? rt_model_load(out, path, options->memory, err) : status;
+    retort_status status = rt_read_load_options("load", options, &o, err);
+    return status == RETORT_OK ? rt_model_load(out, path, o.memory, err) : status;
 }
 
 retort_status retort_model_save(const retort_model *model, const char *path, retort_error *err) {
@@ -150,31 +146,33 @@ retort_status retort_model_save(const retort_model *model, const char *path, ret
 retort_status retort_model_export(const retort_model *model, const char *path,
                                   const retort_export_options *options, retort_export_info *info,
                                   retort_error *err) {
-    static const retort_export_options defaults = RETORT_EXPORT_OPTIONS;
-    if (options == NULL) options = &defaults;
+    retort_export_options o;
     if (model == NULL || path == NULL) return bad(err, "export", "model and path must be given");
-    retort_status status = check_size("export", options->size, sizeof *options, err);
+    retort_status status = rt_read_export_options("export", options, &o, err);
+    retort_export_info full;
+    if (status == RETORT_OK) status = rt_read_export_info("export", info, &full, err);
     if (status == RETORT_OK) status = rt_cascade_refuse(model, "export", err);
-    return status == RETORT_OK ? rt_onnx_export(model, path, options, info, err) : status;
+    if (status == RETORT_OK) status = rt_onnx_export(model, path, &o, &full, err);
+    if (status == RETORT_OK && info != NULL) rt_give_export_info(info, &full);
+    return status;
 }
 
 retort_status retort_model_optimize(retort_model **out, const retort_model *model,
                                     const retort_optimize_options *options, retort_error *err) {
-    static const retort_optimize_options defaults = RETORT_OPTIMIZE_OPTIONS;
-    if (options == NULL) options = &defaults;
+    retort_optimize_options o;
     if (out == NULL || model == NULL) return bad(err, "optimize", "out and model must be given");
-    retort_status status = check_size("optimize", options->size, sizeof *options, err);
-    if (status == RETORT_OK) status = check_names("optimize", options->without, options->without_count, err);
+    retort_status status = rt_read_optimize_options("optimize", options, &o, err);
+    if (status == RETORT_OK) status = check_names("optimize", o.without, o.without_count, err);
     if (status == RETORT_OK) status = rt_cascade_refuse(model, "optimize", err);
     if (status != RETORT_OK) return status;
-    if (options->level < 0 || options->level > 3) return bad(err, "optimize", "level must be 0…3");
-    if (options->level < model->graph.level) {
+    if (o.level < 0 || o.level > 3) return bad(err, "optimize", "level must be 0…3");
+    if (o.level < model->graph.level) {
         return rt_fail(err, RETORT_ARGUMENT,
                        "optimize: the graph is at level %d already: it cannot go to %d; import "
                        "the checkpoint at that level",
-                       model->graph.level, options->level);
+                       model->graph.level, o.level);
     }
-    return rt_model_optimize(out, model, options, err);
+    return rt_model_optimize(out, model, &o, err);
 }
 
 /* For integer weights; 0: that of the recipe. */
@@ -189,26 +187,24 @@ static bool is_group(int64_t group) {
 
 retort_status retort_model_quantize(retort_model **out, const retort_model *model,
                                     const retort_quantize_options *options, retort_error *err) {
-    static const retort_quantize_options defaults = RETORT_QUANTIZE_OPTIONS;
-    if (options == NULL) options = &defaults;
+    retort_quantize_options o;
     if (out == NULL || model == NULL) return bad(err, "quantize", "out and model must be given");
-    retort_status status = check_size("quantize", options->size, sizeof *options, err);
+    retort_status status = rt_read_quantize_options("quantize", options, &o, err);
     if (status != RETORT_OK) return status;
-    if (!are_bits(options->embeddings))
-        return bad(err, "quantize", "embeddings must be of 8, 4, 3 or 2 bits");
-    if (!are_bits(options->bits)) return bad(err, "quantize", "matrices must be of 8, 4, 3 or 2 bits");
-    if ((unsigned)options->activations > RETORT_ACTIVATIONS_STATIC) {
+    if (!are_bits(o.embeddings)) return bad(err, "quantize", "embeddings must be of 8, 4, 3 or 2 bits");
+    if (!are_bits(o.bits)) return bad(err, "quantize", "matrices must be of 8, 4, 3 or 2 bits");
+    if ((unsigned)o.activations > RETORT_ACTIVATIONS_STATIC) {
         return bad(err, "quantize", "activations are dynamic or static");
     }
-    if (!is_group(options->group)) {
+    if (!is_group(o.group)) {
         return bad(err, "quantize", "the group must be a multiple of 32, at most 65536");
     }
-    if (options->weak_columns > 64 || options->weak_columns % 8 != 0) {
+    if (o.weak_columns > 64 || o.weak_columns % 8 != 0) {
         return bad(err, "quantize", "outlier columns must be a multiple of 8, at most 64");
     }
-    status = check_names("quantize", options->keep, options->keep_count, err);
+    status = check_names("quantize", o.keep, o.keep_count, err);
     if (status == RETORT_OK) status = rt_cascade_refuse(model, "quantize", err);
-    return status == RETORT_OK ? rt_quantize(out, model, options, err) : status;
+    return status == RETORT_OK ? rt_quantize(out, model, &o, err) : status;
 }
 
 retort_status retort_model_dequantize(retort_model **out, const retort_model *model, retort_error *err) {
@@ -256,14 +252,17 @@ retort_status retort_train(retort_model **out, const retort_model *model, const 
                            retort_train_result *result, retort_error *err) {
     if (out == NULL || model == NULL || options == NULL)
         return bad(err, "train", "out, model and options must be given");
-    retort_status status = check_size("train", options->size, sizeof *options, err);
-    if (status == RETORT_OK && result != NULL)
-        status = check_size("train", result->size, sizeof *result, err);
-    if (status == RETORT_OK) status = check_train_options(options, err);
+    retort_train_options o;
+    retort_train_result full;
+    retort_status status = rt_read_train_options("train", options, &o, err);
+    if (status == RETORT_OK) status = rt_read_train_result("train", result, &full, err);
+    if (status == RETORT_OK) status = check_train_options(&o, err);
     if (status == RETORT_OK) status = rt_cascade_refuse(model, "train", err);
-    if (status == RETORT_OK && options->teacher != NULL)
-        status = rt_cascade_refuse(options->teacher, "teacher", err);
-    return status == RETORT_OK ? rt_train(out, model, options, result, err) : status;
+    if (status == RETORT_OK && o.teacher != NULL) status = rt_cascade_refuse(o.teacher, "teacher", err);
+    if (status != RETORT_OK) return status;
+    status = rt_train(out, model, &o, &full, err);
+    if (result != NULL) rt_give_train_result(result, &full);
+    return status;
 }
 
 /* A share of something: NaN is none. */
@@ -293,17 +292,25 @@ retort_status retort_model_prune(retort_model **out, const retort_model *model,
                                  retort_error *err) {
     if (out == NULL || model == NULL || options == NULL)
         return bad(err, "prune", "out, model and options must be given");
-    retort_status status = check_size("prune", options->size, sizeof *options, err);
-    if (status == RETORT_OK && result != NULL)
-        status = check_size("prune", result->size, sizeof *result, err);
-    if (status == RETORT_OK) status = check_prune_options(options, err);
+    retort_prune_options o;
+    retort_prune_result full;
+    retort_status status = rt_read_prune_options("prune", options, &o, err);
+    if (status == RETORT_OK) status = rt_read_prune_result("prune", result, &full, err);
+    if (status == RETORT_OK) status = check_prune_options(&o, err);
     if (status == RETORT_OK) status = rt_cascade_refuse(model, "prune", err);
-    return status == RETORT_OK ? rt_prune(out, model, options, result, err) : status;
+    if (status != RETORT_OK) return status;
+    status = rt_prune(out, model, &o, &full, err);
+    if (result != NULL) rt_give_prune_result(result, &full);
+    return status;
 }
 
 retort_status retort_model_layer(const retort_model *model, size_t index, retort_layer_info *info) {
-    if (model == NULL || info == NULL || info->size != sizeof *info) return RETORT_ARGUMENT;
-    return rt_layer_describe(&model->graph, index, &info->heads, &info->ffn) ? RETORT_OK : RETORT_ARGUMENT;
+    retort_layer_info full;
+    if (model == NULL || info == NULL || rt_read_layer_info("layer", info, &full, NULL) != RETORT_OK ||
+        !rt_layer_describe(&model->graph, index, &full.heads, &full.ffn))
+        return RETORT_ARGUMENT;
+    rt_give_layer_info(info, &full);
+    return RETORT_OK;
 }
 
 static const char *const part_names[] = {
@@ -352,13 +359,14 @@ static retort_status count_constants(const retort_model *model, retort_info *inf
 }
 
 retort_status retort_model_info(const retort_model *model, retort_info *info) {
-    if (model == NULL || info == NULL || info->size != sizeof *info) return RETORT_ARGUMENT;
+    retort_info full;
+    if (model == NULL || info == NULL || rt_read_info("info", info, &full, NULL) != RETORT_OK)
+        return RETORT_ARGUMENT;
     const rt_config *config = &model->config;
     const rt_tokenizer_info text = model->tokenizer != NULL
                                        ? rt_tokenizer_describe(model->tokenizer)
                                        : (rt_tokenizer_info){.mask = -1, .unk = -1, .pad = -1};
-    *info = (retort_info){
-        .size = sizeof *info,
+    full = (retort_info){
         .task = config->task,
         .problem = config->problem,
         .family = config->arch->type,
@@ -387,7 +395,9 @@ retort_status retort_model_info(const retort_model *model, retort_info *info) {
         .activation = rt_scoring_name(&config->scoring),
         .padding_idx = config->after_pad != 0 ? -1 : (int32_t)rt_config_pad_id(config),
     };
-    return count_constants(model, info);
+    retort_status status = count_constants(model, &full);
+    if (status == RETORT_OK) rt_give_info(info, &full);
+    return status;
 }
 
 const char *retort_model_prompt(const retort_model *model, size_t index, const char **text) {
@@ -396,9 +406,8 @@ const char *retort_model_prompt(const retort_model *model, size_t index, const c
     return model->config.sentences.prompt_names[index];
 }
 
-double retort_similarity(const retort_model *model, const float *a, const float *b) {
-    const rt_config *config = &model->config;
-    return rt_similarity_of(config->sentences.similarity, a, b, (size_t)rt_config_columns(config));
+double retort_similarity(const retort_model *model, const float *a, const float *b, size_t n) {
+    return rt_similarity_of(model->config.sentences.similarity, a, b, n);
 }
 
 const char *retort_model_warning(const retort_model *model, size_t index) {
@@ -411,21 +420,24 @@ const char *retort_model_label(const retort_model *model, int64_t index) {
 }
 
 retort_status retort_model_tensor(const retort_model *model, size_t index, retort_tensor_info *info) {
-    if (model == NULL || info == NULL) return RETORT_ARGUMENT;
+    retort_tensor_info full;
+    if (model == NULL || info == NULL || rt_read_tensor_info("tensor", info, &full, NULL) != RETORT_OK)
+        return RETORT_ARGUMENT;
     const rt_constants *constants = rt_model_constants(model);
     if (constants == NULL) return RETORT_NOMEM;
     if (index >= constants->count) return RETORT_ARGUMENT;
     const struct rt_constant *constant = &constants->items[index];
     const rt_value *value = &model->graph.values[constant->value];
-    *info = (retort_tensor_info){.name = value->name, .dtype = value->dtype, .rank = value->rank};
+    full = (retort_tensor_info){.name = value->name, .dtype = value->dtype, .rank = value->rank};
     rt_storage storage = rt_storage_of(value);
-    info->layout = rt_storage_layout_name(value, storage);
+    full.layout = rt_storage_layout_name(value, storage);
     size_t bytes = 0;
-    info->parameters = parameters_of(value, &constant->use);
-    info->part = part_names[constant->use.part];
-    info->bytes = rt_value_bytes(value, &bytes) ? bytes : 0;
-    if (rt_storage_narrow_bytes(value, storage) > 0) info->bytes = rt_storage_narrow_bytes(value, storage);
-    memcpy(info->shape, value->dims, sizeof info->shape);
+    full.parameters = parameters_of(value, &constant->use);
+    full.part = part_names[constant->use.part];
+    full.bytes = rt_value_bytes(value, &bytes) ? bytes : 0;
+    if (rt_storage_narrow_bytes(value, storage) > 0) full.bytes = rt_storage_narrow_bytes(value, storage);
+    memcpy(full.shape, value->dims, sizeof full.shape);
+    rt_give_tensor_info(info, &full);
     return RETORT_OK;
 }
 
@@ -436,32 +448,30 @@ retort_status retort_model_print(const retort_model *model, retort_write_fn writ
 
 retort_status retort_model_draw(const retort_model *model, const retort_draw_options *options,
                                 retort_write_fn write, void *user, retort_error *err) {
-    static const retort_draw_options defaults = RETORT_DRAW_OPTIONS;
-    if (options == NULL) options = &defaults;
+    retort_draw_options o;
     if (model == NULL || write == NULL) return bad(err, "draw", "model and write must be given");
-    retort_status status = check_size("draw", options->size, sizeof *options, err);
+    retort_status status = rt_read_draw_options("draw", options, &o, err);
     if (status != RETORT_OK) return status;
-    return rt_graph_draw(&model->graph, options, write, user, err);
+    return rt_graph_draw(&model->graph, &o, write, user, err);
 }
 
 /* ---- Tokens ---- */
 
 retort_status retort_tokenize(const retort_model *model, const retort_text *text,
                               const retort_tokenize_options *options, retort_tokens *out, retort_error *err) {
-    static const retort_tokenize_options defaults = RETORT_TOKENIZE_OPTIONS;
-    if (options == NULL) options = &defaults;
+    retort_tokenize_options o;
     if (model == NULL || text == NULL || out == NULL) {
         return bad(err, "tokenize", "model, text and out must be given");
     }
     if (!is_text(text)) return bad(err, "tokenize", "the text is NULL");
-    retort_status status = check_size("tokenize", options->size, sizeof *options, err);
+    retort_status status = rt_read_tokenize_options("tokenize", options, &o, err);
     if (status != RETORT_OK) return status;
-    int64_t length = options->max_length < 0 ? model->config.max_length : options->max_length;
+    int64_t length = o.max_length < 0 ? model->config.max_length : o.max_length;
     rt_encode_options encode = {.max_length = (size_t)length,
-                                .special_as_text = options->special_as_text,
-                                .side = options->side,
-                                .truncation = options->only_first ? RT_ONLY_FIRST : RT_LONGEST_FIRST};
-    status = rt_config_prompt(&model->config, options->prompt_name, &encode.prompt, err);
+                                .special_as_text = o.special_as_text,
+                                .side = o.side,
+                                .truncation = o.only_first ? RT_ONLY_FIRST : RT_LONGEST_FIRST};
+    status = rt_config_prompt(&model->config, o.prompt_name, &encode.prompt, err);
     if (status != RETORT_OK) return status;
     rt_encoding encoding = {out->count, out->capacity, out->ids, out->types, out->offsets, NULL};
     status = rt_encode(model->tokenizer, text, &encode, &encoding, err);
@@ -506,16 +516,15 @@ void retort_encoder_close(retort_encoder *encoder) {
 retort_status retort_encode(retort_encoder *encoder, const retort_text *text,
                             const retort_tokenize_options *options, int32_t *ids, int32_t *types,
                             size_t capacity, size_t *count, retort_error *err) {
-    static const retort_tokenize_options defaults = RETORT_TOKENIZE_OPTIONS;
-    if (options == NULL) options = &defaults;
+    retort_tokenize_options o;
     if (encoder == NULL || text == NULL || count == NULL ||
         (capacity > 0 && (ids == NULL || types == NULL))) {
         return bad(err, "encode", "encoder, text, ids, types and count must be given");
     }
     if (!is_text(text)) return bad(err, "encode", "the text is NULL");
-    retort_status status = check_size("encode", options->size, sizeof *options, err);
+    retort_status status = rt_read_tokenize_options("encode", options, &o, err);
     if (status != RETORT_OK) return status;
-    return rt_tokenizing_encode(encoder, text, options, ids, types, capacity, count, err);
+    return rt_tokenizing_encode(encoder, text, &o, ids, types, capacity, count, err);
 }
 
 /* ---- Tasks ---- */
@@ -539,13 +548,29 @@ retort_status retort_classify(retort_session *session, const retort_text *texts,
     return rt_classify(session, texts, n, scores, logits, err);
 }
 
-void retort_model_scores(const retort_model *model, const float *logits, float *scores) {
+retort_status retort_classify_each(retort_session *session, const retort_text *texts, size_t n,
+                                   retort_classified_fn each, void *user, retort_error *err) {
+    retort_status status = check_texts("classify", session, RETORT_TASK_CLASSIFY, texts, n, err);
+    if (status != RETORT_OK) return status;
+    if (each == NULL) return bad(err, "classify", "each is NULL");
+    return rt_classify_each(session, texts, n, each, user, err);
+}
+
+retort_status retort_model_scores(const retort_model *model, const float *logits, size_t count, float *scores,
+                                  retort_error *err) {
+    if (model == NULL || (count > 0 && (logits == NULL || scores == NULL)))
+        return bad(err, "scores", "model, logits and scores must be given");
     const rt_config *config = &model->config;
-    if (config->task == RETORT_TASK_CLASSIFY) {
-        rt_score_row(config, logits, scores);
-    } else {
-        memmove(scores, logits, (size_t)config->labels * sizeof *scores);
+    size_t labels = (size_t)config->labels;
+    if (count > 0 && (labels == 0 || count % labels != 0))
+        return rt_fail(err, RETORT_ARGUMENT, "scores: %zu logits are no whole rows of %zu labels", count,
+                       labels);
+    if (config->task != RETORT_TASK_CLASSIFY) {
+        memmove(scores, logits, count * sizeof *scores);
+        return RETORT_OK;
     }
+    for (size_t i = 0; i < count; i += labels) rt_score_row(config, logits + i, scores + i);
+    return RETORT_OK;
 }
 
 retort_status retort_embed(retort_session *session, const retort_text *texts, size_t n, float *vectors,
@@ -591,28 +616,29 @@ retort_status retort_zero_shot_scores(const retort_model *model, const float *lo
 retort_status retort_zero_shot(retort_session *session, const retort_text *text, const retort_text *labels,
                                size_t n, const retort_zero_shot_options *options, float *scores,
                                retort_error *err) {
-    static const retort_zero_shot_options defaults = RETORT_ZERO_SHOT_OPTIONS;
-    if (options == NULL) options = &defaults;
+    retort_zero_shot_options o;
     if (text == NULL || n == 0 || scores == NULL) {
         return bad(err, "zero-shot", "a text, labels and scores must be given");
     }
     retort_status status = check_texts("zero-shot", session, RETORT_TASK_CLASSIFY, text, 1, err);
     if (status == RETORT_OK) status = check_texts("zero-shot", session, RETORT_TASK_CLASSIFY, labels, n, err);
-    if (status == RETORT_OK) status = check_size("zero-shot", options->size, sizeof *options, err);
-    return status == RETORT_OK ? rt_zero_shot(session, text, labels, n, options, scores, err) : status;
+    if (status == RETORT_OK) status = rt_read_zero_shot_options("zero-shot", options, &o, err);
+    return status == RETORT_OK ? rt_zero_shot(session, text, labels, n, &o, scores, err) : status;
 }
 
 retort_status retort_windows_describe(const retort_windows *windows, retort_windows_info *out) {
-    if (windows == NULL || out == NULL || out->size != sizeof *out) return RETORT_ARGUMENT;
-    *out = (retort_windows_info){
-        .size = sizeof *out, .windows = windows->count, .truncated = windows->truncated > 0};
-    out->bytes = sizeof *windows + windows->count * sizeof *windows->items;
+    retort_windows_info full;
+    if (windows == NULL || out == NULL || rt_read_windows_info("windows", out, &full, NULL) != RETORT_OK)
+        return RETORT_ARGUMENT;
+    full = (retort_windows_info){.windows = windows->count, .truncated = windows->truncated > 0};
+    full.bytes = sizeof *windows + windows->count * sizeof *windows->items;
     for (size_t i = 0; i < windows->count; i++) {
         const rt_encoding *item = &windows->items[i];
-        out->tokens += item->count;
-        out->bytes += item->capacity * (sizeof *item->ids + sizeof *item->types + sizeof *item->words +
+        full.tokens += item->count;
+        full.bytes += item->capacity * (sizeof *item->ids + sizeof *item->types + sizeof *item->words +
                                         2 * sizeof *item->offsets);
     }
+    rt_give_windows_info(out, &full);
     return RETORT_OK;
 }
 
@@ -643,37 +669,37 @@ static retort_status end_windows(retort_windows **out, retort_status status) {
     return status;
 }
 
-static retort_status check_tag_options(const retort_tag_options *options, retort_error *err) {
-    retort_status status = check_size("tag", options->size, sizeof *options, err);
-    if (status == RETORT_OK) status = check_names("tag", options->ignore, options->ignore_count, err);
-    if (status == RETORT_OK && (unsigned)options->aggregation > RETORT_AGGREGATION_MAX)
+/* *o: the caller's options. */
+static retort_status read_tag_options(const retort_tag_options *options, retort_tag_options *o,
+                                      retort_error *err) {
+    retort_status status = rt_read_tag_options("tag", options, o, err);
+    if (status == RETORT_OK) status = check_names("tag", o->ignore, o->ignore_count, err);
+    if (status == RETORT_OK && (unsigned)o->aggregation > RETORT_AGGREGATION_MAX)
         return bad(err, "tag", "the aggregation is not one of retort_aggregation");
     return status;
 }
 
-static const retort_tag_options tag_defaults = RETORT_TAG_OPTIONS;
-
 retort_status retort_tag_windows(retort_windows **out, retort_encoder *encoder, const retort_text *text,
                                  const retort_tag_options *options, bool special_as_text, retort_error *err) {
-    if (options == NULL) options = &tag_defaults;
-    retort_status status = check_tag_options(options, err);
+    retort_tag_options o;
+    retort_status status = read_tag_options(options, &o, err);
     if (status == RETORT_OK) status = new_windows("tag", out, encoder, text, RETORT_TASK_TAG, err);
     if (status != RETORT_OK) return status;
     rt_encode_options encode = rt_tokenizing_options(encoder, special_as_text);
     encode.truncated = &(*out)->truncated;
     const rt_tokenizer *tokenizer = rt_tokenizing_model(encoder)->tokenizer;
-    return end_windows(out, rt_tag_windows(tokenizer, encode, text, options, *out, err));
+    return end_windows(out, rt_tag_windows(tokenizer, encode, text, &o, *out, err));
 }
 
 retort_status retort_tag(retort_session *session, const retort_text *texts, size_t n,
                          const retort_tag_options *options, retort_spans *out, retort_error *err) {
-    if (options == NULL) options = &tag_defaults;
+    retort_tag_options o;
     retort_status status = check_texts("tag", session, RETORT_TASK_TAG, texts, n, err);
-    if (status == RETORT_OK) status = check_tag_options(options, err);
+    if (status == RETORT_OK) status = read_tag_options(options, &o, err);
     if (status != RETORT_OK) return status;
     if (out == NULL) return bad(err, "tag", "out is NULL");
-    if (options->windows != NULL && n != 1) return bad(err, "tag", "windows are those of one text");
-    return rt_tag(session, texts, n, options, out, err);
+    if (o.windows != NULL && n != 1) return bad(err, "tag", "windows are those of one text");
+    return rt_tag(session, texts, n, &o, out, err);
 }
 
 void retort_spans_free(retort_spans *spans) {
@@ -682,12 +708,12 @@ void retort_spans_free(retort_spans *spans) {
     *spans = (retort_spans){0};
 }
 
-static const retort_answer_options answer_defaults = RETORT_ANSWER_OPTIONS;
-
-static retort_status check_answer_options(const retort_answer_options *options, retort_error *err) {
-    retort_status status = check_size("answer", options->size, sizeof *options, err);
+/* *o: the caller's options. */
+static retort_status read_answer_options(const retort_answer_options *options, retort_answer_options *o,
+                                         retort_error *err) {
+    retort_status status = rt_read_answer_options("answer", options, o, err);
     if (status != RETORT_OK) return status;
-    if (options->longest < 0 || options->window < 0 || options->question < 0 || options->top > 1 << 20) {
+    if (o->longest < 0 || o->window < 0 || o->question < 0 || o->top > 1 << 20) {
         return bad(err, "answer", "longest, window and question must not be negative, top at most 1048576");
     }
     return RETORT_OK;
@@ -696,28 +722,28 @@ static retort_status check_answer_options(const retort_answer_options *options, 
 retort_status retort_answer_windows(retort_windows **out, retort_encoder *encoder, const retort_text *text,
                                     const retort_answer_options *options, bool special_as_text,
                                     retort_error *err) {
-    if (options == NULL) options = &answer_defaults;
-    retort_status status = check_answer_options(options, err);
+    retort_answer_options o;
+    retort_status status = read_answer_options(options, &o, err);
     if (status == RETORT_OK && text != NULL && text->pair == NULL)
         return bad(err, "answer", "the text has no pair, the context");
     if (status == RETORT_OK) status = new_windows("answer", out, encoder, text, RETORT_TASK_ANSWER, err);
     if (status != RETORT_OK) return status;
     rt_encode_options encode = rt_tokenizing_options(encoder, special_as_text);
     const retort_model *model = rt_tokenizing_model(encoder);
-    return end_windows(out, rt_answer_windows(model, encode, text, options, *out, err));
+    return end_windows(out, rt_answer_windows(model, encode, text, &o, *out, err));
 }
 
 retort_status retort_answer(retort_session *session, const char *question, size_t question_length,
                             const char *context, size_t context_length, const retort_answer_options *options,
                             retort_spans *out, retort_error *err) {
-    if (options == NULL) options = &answer_defaults;
+    retort_answer_options o;
     retort_text text = {question, question_length, context, context_length};
     if (question == NULL || context == NULL || out == NULL) {
         return bad(err, "answer", "question, context and out must be given");
     }
     retort_status status = check_texts("answer", session, RETORT_TASK_ANSWER, &text, 1, err);
-    if (status == RETORT_OK) status = check_answer_options(options, err);
-    return status == RETORT_OK ? rt_answer_text(session, &text, options, out, err) : status;
+    if (status == RETORT_OK) status = read_answer_options(options, &o, err);
+    return status == RETORT_OK ? rt_answer_text(session, &text, &o, out, err) : status;
 }
 
 retort_status retort_fill_windows(retort_windows **out, retort_encoder *encoder, const retort_text *text,
@@ -733,47 +759,46 @@ retort_status retort_fill_windows(retort_windows **out, retort_encoder *encoder,
 retort_status retort_fill(retort_session *session, const retort_text *text, size_t k,
                           const retort_fill_options *options, retort_fill_guess *guesses, size_t max_masks,
                           size_t *masks, retort_error *err) {
-    static const retort_fill_options defaults = RETORT_FILL_OPTIONS;
-    if (options == NULL) options = &defaults;
+    retort_fill_options o;
     if (text == NULL || masks == NULL) return bad(err, "fill", "text and masks must be given");
     if (guesses == NULL && k > 0 && max_masks > 0) return bad(err, "fill", "guesses is NULL");
     retort_status status = check_texts("fill", session, RETORT_TASK_FILL, text, 1, err);
-    if (status == RETORT_OK) status = check_size("fill", options->size, sizeof *options, err);
-    for (size_t i = 0; status == RETORT_OK && options->targets != NULL && i < options->target_count; i++) {
-        if (options->targets[i].text == NULL)
-            status = rt_fail(err, RETORT_ARGUMENT, "fill: target %zu is NULL", i);
+    if (status == RETORT_OK) status = rt_read_fill_options("fill", options, &o, err);
+    for (size_t i = 0; status == RETORT_OK && o.targets != NULL && i < o.target_count; i++) {
+        if (o.targets[i].text == NULL) status = rt_fail(err, RETORT_ARGUMENT, "fill: target %zu is NULL", i);
     }
     if (status != RETORT_OK) return status;
-    return rt_fill(session, text, k, options, guesses, max_masks, masks, err);
+    return rt_fill(session, text, k, &o, guesses, max_masks, masks, err);
 }
 
 /* ---- Data sets and evaluation ---- */
 
 retort_status retort_dataset_open(retort_dataset **out, const char *path, const retort_model *model,
                                   const retort_dataset_options *options, retort_error *err) {
-    static const retort_dataset_options defaults = RETORT_DATASET_OPTIONS;
+    retort_dataset_options o;
     static const rt_config no_model = {.task = RETORT_TASK_CLASSIFY};
-    if (options == NULL) options = &defaults;
     if (out == NULL || path == NULL) return bad(err, "data set", "out and path must be given");
-    retort_status status = check_size("data set", options->size, sizeof *options, err);
+    retort_status status = rt_read_dataset_options("data set", options, &o, err);
     if (status != RETORT_OK) return status;
-    retort_dataset_options used = *options;
-    used.texts_only = used.texts_only || (model == NULL && !used.collect);
-    return rt_dataset_open(out, path, model != NULL ? &model->config : &no_model, &used, err);
+    o.texts_only = o.texts_only || (model == NULL && !o.collect);
+    return rt_dataset_open(out, path, model != NULL ? &model->config : &no_model, &o, err);
 }
 
 retort_status retort_eval(retort_session *session, const retort_dataset *data,
                           const retort_eval_options *options, retort_eval_result *result, retort_error *err) {
-    static const retort_eval_options defaults = RETORT_EVAL_OPTIONS;
-    if (options == NULL) options = &defaults;
+    retort_eval_options o;
     if (session == NULL || data == NULL || result == NULL) {
         return bad(err, "evaluation", "session, data and result must be given");
     }
     if (rt_session_token_vectors(session))
         return bad(err, "evaluation", "the session gives only token vectors");
-    retort_status status = check_size("evaluation", options->size, sizeof *options, err);
-    if (status == RETORT_OK) status = check_size("evaluation", result->size, sizeof *result, err);
-    return status == RETORT_OK ? rt_evaluate(session, data, options, result, err) : status;
+    retort_status status = rt_read_eval_options("evaluation", options, &o, err);
+    retort_eval_result full;
+    if (status == RETORT_OK) status = rt_read_eval_result("evaluation", result, &full, err);
+    if (status != RETORT_OK) return status;
+    status = rt_evaluate(session, data, &o, &full, err);
+    rt_give_eval_result(result, &full);
+    return status;
 }
 
 /* ---- Cascades ---- */
@@ -792,55 +817,60 @@ retort_status retort_cascade(retort_model **out, retort_model *full, const retor
                              retort_error *err) {
     if (out == NULL || full == NULL || options == NULL)
         return bad(err, "cascade", "out, the full model and options must be given");
-    retort_status status = check_size("cascade", options->size, sizeof *options, err);
+    retort_cascade_options o;
+    retort_status status = rt_read_cascade_options("cascade", options, &o, err);
     if (status != RETORT_OK) return status;
-    if (options->data == NULL) return bad(err, "cascade", "data must be given");
-    if (options->epsilon != 0 && !is_in(options->epsilon, 1e-6, 0.5))
+    if (o.data == NULL) return bad(err, "cascade", "data must be given");
+    if (o.epsilon != 0 && !is_in(o.epsilon, 1e-6, 0.5))
         return bad(err, "cascade", "epsilon is a share of the answers, from 0.000001 to below 0.5");
-    if (options->confidence != 0 && !is_in(options->confidence, 0.5, 1))
+    if (o.confidence != 0 && !is_in(o.confidence, 0.5, 1))
         return bad(err, "cascade", "the confidence must be from 0.5 to below 1");
-    if (options->linear_data != NULL && !options->linear)
+    if (o.linear_data != NULL && !o.linear)
         return bad(err, "cascade", "there is data for a linear stage, and none is wanted");
-    for (size_t i = 0; i < options->student_count; i++) {
-        if (options->students == NULL || options->students[i] == NULL)
+    for (size_t i = 0; i < o.student_count; i++) {
+        if (o.students == NULL || o.students[i] == NULL)
             return rt_fail(err, RETORT_ARGUMENT, "cascade: student %zu is NULL", i);
     }
-    return rt_cascade_build(out, full, options, err);
+    return rt_cascade_build(out, full, &o, err);
 }
 
 retort_status retort_model_cascade(const retort_model *model, retort_cascade_info *info) {
-    if (model == NULL || model->cascade == NULL || info == NULL || info->size != sizeof *info)
+    retort_cascade_info full;
+    if (model == NULL || model->cascade == NULL || info == NULL ||
+        rt_read_cascade_info("cascade", info, &full, NULL) != RETORT_OK)
         return RETORT_ARGUMENT;
-    *info = model->cascade->info;
-    info->size = sizeof *info;
-    info->stages = model->cascade->count + 1;
+    full = model->cascade->info;
+    full.stages = model->cascade->count + 1;
+    rt_give_cascade_info(info, &full);
     return RETORT_OK;
 }
 
 retort_status retort_model_stage(const retort_model *model, size_t index, retort_stage_info *info) {
-    if (model == NULL || model->cascade == NULL || info == NULL || info->size != sizeof *info ||
-        index > model->cascade->count)
+    retort_stage_info full;
+    if (model == NULL || model->cascade == NULL || info == NULL || index > model->cascade->count ||
+        rt_read_stage_info("stage", info, &full, NULL) != RETORT_OK)
         return RETORT_ARGUMENT;
     const rt_cascade *cascade = model->cascade;
     const rt_stage *stage = index < cascade->count ? &cascade->stages[index] : NULL;
     const retort_model *own = stage != NULL ? stage->model : rt_cascade_full(model);
     retort_info about = {.size = sizeof about};
-    *info = (retort_stage_info){.size = sizeof *info,
-                                .kind = stage == NULL ? RETORT_STAGE_FULL
-                                        : own != NULL ? RETORT_STAGE_STUDENT
-                                                      : RETORT_STAGE_LINEAR,
-                                .recipe = "int8",
-                                .threshold = stage != NULL ? stage->threshold : 0,
-                                .share = stage != NULL ? stage->share : cascade->share,
-                                .tested_share = stage != NULL ? stage->test_share : cascade->test_share};
+    full = (retort_stage_info){.kind = stage == NULL ? RETORT_STAGE_FULL
+                                       : own != NULL ? RETORT_STAGE_STUDENT
+                                                     : RETORT_STAGE_LINEAR,
+                               .recipe = "int8",
+                               .threshold = stage != NULL ? stage->threshold : 0,
+                               .share = stage != NULL ? stage->share : cascade->share,
+                               .tested_share = stage != NULL ? stage->test_share : cascade->test_share};
     if (own == NULL && stage != NULL) {
-        info->parameters = stage->ngrams.buckets * stage->ngrams.labels;
+        full.parameters = stage->ngrams.buckets * stage->ngrams.labels;
+        rt_give_stage_info(info, &full);
         return RETORT_OK;
     }
     retort_status status = retort_model_info(own, &about);
-    info->recipe = about.recipe;
-    info->layers = about.layers;
-    info->parameters = about.parameters;
+    full.recipe = about.recipe;
+    full.layers = about.layers;
+    full.parameters = about.parameters;
+    if (status == RETORT_OK) rt_give_stage_info(info, &full);
     return status;
 }
 

@@ -518,7 +518,7 @@ static void test_profile_counts_operations(void **unused) {
     for (int threads = 1; threads <= 3; threads++) {
         retort_session *session = NULL;
         retort_session_options options = RETORT_SESSION_OPTIONS;
-        retort_step_info step;
+        retort_step_info step = {.size = sizeof step};
         options.threads = threads;
         options.profile = true;
         assert_int_equal(retort_session_open(&session, model, &options, NULL), RETORT_OK);
@@ -608,6 +608,86 @@ static void test_capacities(void **unused) {
     assert_true(masks == 2 && guesses[1].id >= 0);
     retort_session_close(session);
     retort_model_free(model);
+}
+
+/* What retort_classify_each gave for the texts so far. */
+typedef struct given {
+    const float *scores, *logits; /* [texts, 3] expected */
+    size_t texts, most;           /* seen; the call is stopped at `most` */
+} given;
+
+static int check_classified(void *user, const retort_classified *text) {
+    given *g = user;
+    uint32_t best;
+    assert_int_equal(text->size, sizeof *text);
+    assert_int_equal(text->text, g->texts);
+    assert_int_equal(text->labels, 3);
+    assert_memory_equal(text->scores, g->scores + 3 * text->text, 3 * sizeof(float));
+    assert_memory_equal(text->logits, g->logits + 3 * text->text, 3 * sizeof(float));
+    assert_int_equal(retort_best(text->scores, 3, &best, 1), 1);
+    assert_int_equal(text->best, best);
+    assert_true(text->score == text->scores[best]);
+    assert_true(strlen(text->label) > 0);
+    return ++g->texts == g->most;
+}
+
+/* The answers of retort_classify one by one, of more texts than one batch has; and what stops it. */
+static void test_classify_each(void **unused) {
+    (void)unused;
+    enum { MANY = 3000 };
+    static const char *const words[] = {"good", "a bad film", "", "the plot [SEP] is thin"};
+    retort_text *texts = calloc(MANY, sizeof *texts);
+    float *scores = calloc(2 * 3 * MANY, sizeof *scores), *logits = scores + 3 * (size_t)MANY;
+    retort_error err = {0};
+    assert_true(texts != NULL && scores != NULL);
+    for (size_t i = 0; i < MANY; i++) texts[i] = (retort_text){words[i % 4], strlen(words[i % 4]), NULL, 0};
+    retort_model *model = import_at("bert-classify", 3, RETORT_F32);
+    retort_session *session = open_at(model, NULL, 2);
+    assert_int_equal(retort_classify(session, texts, MANY, scores, logits, 3 * (size_t)MANY, &err),
+                     RETORT_OK);
+    given g = {scores, logits, 0, 0};
+    assert_int_equal(retort_classify_each(session, texts, MANY, check_classified, &g, &err), RETORT_OK);
+    assert_int_equal(g.texts, MANY);
+    g = (given){scores, logits, 0, 7};
+    assert_int_equal(retort_classify_each(session, texts, MANY, check_classified, &g, &err),
+                     RETORT_CANCELLED);
+    assert_int_equal(g.texts, 7);
+    assert_string_equal(err.text, "classify: stopped at text 6");
+    assert_int_equal(retort_classify_each(session, texts, 1, NULL, NULL, &err), RETORT_ARGUMENT);
+    assert_int_equal(retort_model_scores(model, logits, 3 * (size_t)MANY, logits, &err), RETORT_OK);
+    assert_memory_equal(logits, scores, 3 * MANY * sizeof *scores);
+    assert_int_equal(retort_model_scores(model, scores, 4, logits, &err), RETORT_ARGUMENT);
+    assert_string_equal(err.text, "scores: 4 logits are no whole rows of 3 labels");
+    retort_session_close(session);
+    retort_model_free(model);
+    free(scores);
+    free(texts);
+}
+
+/* Against counting what comes before: every k of up to 40 scores, with many equal ones. */
+static void test_best(void **unused) {
+    (void)unused;
+    float scores[40];
+    uint32_t best[42], seed = 1;
+    for (size_t n = 0; n <= 40; n++) {
+        for (size_t i = 0; i < n; i++) {
+            seed = seed * 1664525 + 1013904223;
+            scores[i] = (float)(seed >> 24) * 0.125f - (float)(seed >> 28);
+            if (n % 3 == 0) scores[i] = (float)(seed >> 30);
+        }
+        for (size_t k = 0; k <= 41; k++) {
+            best[k] = 99;
+            size_t found = retort_best(scores, n, best, k);
+            assert_int_equal(found, k < n ? k : n);
+            assert_int_equal(best[k], 99);
+            for (size_t at = 0; at < found; at++) {
+                size_t before = 0, i = best[at];
+                for (size_t j = 0; j < n; j++)
+                    before += scores[j] > scores[i] || (scores[j] == scores[i] && j < i);
+                assert_int_equal(before, at);
+            }
+        }
+    }
 }
 
 static void assert_same_spans(const retort_spans *a, const retort_spans *b) {
@@ -729,6 +809,8 @@ int main(void) {
         cmocka_unit_test(test_windows_made_beforehand),
         cmocka_unit_test(test_encodes_as_it_tokenizes),
         cmocka_unit_test(test_capacities),
+        cmocka_unit_test(test_classify_each),
+        cmocka_unit_test(test_best),
         cmocka_unit_test(test_heads_equal_transformers),
         cmocka_unit_test(test_texts_equal_transformers),
         cmocka_unit_test(test_bf16_is_near),

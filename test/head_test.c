@@ -88,7 +88,8 @@ static const struct {
 
 static retort_head head_for(retort_task task) {
     bool tag = task == RETORT_TASK_TAG;
-    return (retort_head){task, RETORT_PROBLEM_SINGLE_LABEL, tag ? five : three, tag ? 5 : 3, 1};
+    return (retort_head){sizeof(retort_head), task,        RETORT_PROBLEM_SINGLE_LABEL,
+                         tag ? five : three,  tag ? 5 : 3, 1};
 }
 
 /* The head has the operators and shapes of a trained checkpoint's, which api_test compares with transformers. */
@@ -138,7 +139,7 @@ static void test_distribution(void **state) {
         snprintf(labels[i], sizeof labels[i], "%zu", i);
         names[i] = labels[i];
     }
-    retort_head head = {RETORT_TASK_TAG, RETORT_PROBLEM_SINGLE_LABEL, names, 4096, 3};
+    retort_head head = {sizeof head, RETORT_TASK_TAG, RETORT_PROBLEM_SINGLE_LABEL, names, 4096, 3};
     rt_encoder e = open_with("bert-wide", &(rt_encoder_options){.head = &head});
     const float *values = e.parts[RT_ROLE_OUTPUT].weight->data;
     double n = 4096.0 * (double)e.config.hidden, sum = 0, squares = 0, fourths = 0;
@@ -209,7 +210,7 @@ static void test_refused(void **state) {
     refused("bert-classify", &options, RETORT_ARGUMENT, "a new head for 1 labels; expected 2");
     head.task = RETORT_TASK_FILL;
     refused("bert-classify", &options, RETORT_ARGUMENT, "classifies or tags");
-    head = (retort_head){RETORT_TASK_TAG, RETORT_PROBLEM_REGRESSION, NULL, 1, 0};
+    head = (retort_head){sizeof(retort_head), RETORT_TASK_TAG, RETORT_PROBLEM_REGRESSION, NULL, 1, 0};
     refused("bert-classify", &options, RETORT_ARGUMENT, "numbers of a classifier");
     head = head_for(RETORT_TASK_TAG);
     options.force_task = true;
@@ -261,7 +262,7 @@ static void test_imported(void **state) {
     retort_error err = {0};
     retort_info info = {.size = sizeof info};
     retort_import_options options = RETORT_IMPORT_OPTIONS;
-    retort_head head = {RETORT_TASK_CLASSIFY, RETORT_PROBLEM_REGRESSION, NULL, 1, 0};
+    retort_head head = {sizeof head, RETORT_TASK_CLASSIFY, RETORT_PROBLEM_REGRESSION, NULL, 1, 0};
     options.head = &head;
     options.layers = &first;
     options.layer_count = 1;

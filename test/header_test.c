@@ -24,6 +24,7 @@ static_assert(offsetof(retort_session_options, chunk_tokens) == 32 &&
                   offsetof(retort_session_options, tap) == 48,
               "retort_session_options");
 static_assert(offsetof(retort_provider_info, version) == 26, "retort_provider_info");
+static_assert(offsetof(retort_classified, label) == 56 && sizeof(retort_text) == 32, "texts");
 static_assert(offsetof(retort_tokens, capacity) == 32, "retort_tokens");
 static_assert(offsetof(retort_span, label) == 24, "retort_span");
 static_assert(offsetof(retort_peaks, read) == 144 && RETORT_DRAM == 3, "retort_peaks");
@@ -53,6 +54,11 @@ static void (*const functions[])(void) = {
     CALLABLE(retort_session_close),
     CALLABLE(retort_run),
     CALLABLE(retort_classify),
+    CALLABLE(retort_classify_each),
+    CALLABLE(retort_scores),
+    CALLABLE(retort_model_scores),
+    CALLABLE(retort_best),
+    CALLABLE(retort_similarity),
     CALLABLE(retort_embed),
     CALLABLE(retort_tag),
     CALLABLE(retort_tag_windows),
@@ -78,6 +84,41 @@ static void (*const functions[])(void) = {
     CALLABLE(retort_eval),
     CALLABLE(retort_machine_describe),
     CALLABLE(retort_machine_measure),
+    CALLABLE(retort_head_init),
+    CALLABLE(retort_import_options_init),
+    CALLABLE(retort_load_options_init),
+    CALLABLE(retort_export_options_init),
+    CALLABLE(retort_export_info_init),
+    CALLABLE(retort_optimize_options_init),
+    CALLABLE(retort_quantize_options_init),
+    CALLABLE(retort_info_init),
+    CALLABLE(retort_restriction_init),
+    CALLABLE(retort_tensor_info_init),
+    CALLABLE(retort_draw_options_init),
+    CALLABLE(retort_tokenize_options_init),
+    CALLABLE(retort_provider_info_init),
+    CALLABLE(retort_session_options_init),
+    CALLABLE(retort_zero_shot_options_init),
+    CALLABLE(retort_windows_info_init),
+    CALLABLE(retort_tag_options_init),
+    CALLABLE(retort_answer_options_init),
+    CALLABLE(retort_fill_options_init),
+    CALLABLE(retort_step_info_init),
+    CALLABLE(retort_session_info_init),
+    CALLABLE(retort_dataset_options_init),
+    CALLABLE(retort_dataset_info_init),
+    CALLABLE(retort_eval_options_init),
+    CALLABLE(retort_eval_result_init),
+    CALLABLE(retort_cascade_options_init),
+    CALLABLE(retort_cascade_info_init),
+    CALLABLE(retort_stage_info_init),
+    CALLABLE(retort_train_options_init),
+    CALLABLE(retort_train_result_init),
+    CALLABLE(retort_prune_options_init),
+    CALLABLE(retort_prune_result_init),
+    CALLABLE(retort_layer_info_init),
+    CALLABLE(retort_machine_init),
+    CALLABLE(retort_peaks_init),
 };
 
 int main(void) {

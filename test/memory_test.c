@@ -52,7 +52,7 @@ static retort_status work_import(bench *b, retort_error *err) {
 
 static retort_status work_new_head(bench *b, retort_error *err) {
     static const int64_t first = 0;
-    const retort_head head = {RETORT_TASK_CLASSIFY, RETORT_PROBLEM_SINGLE_LABEL, NULL, 3, 0};
+    const retort_head head = {sizeof head, RETORT_TASK_CLASSIFY, RETORT_PROBLEM_SINGLE_LABEL, NULL, 3, 0};
     retort_import_options options = RETORT_IMPORT_OPTIONS;
     retort_model *model = NULL;
     options.head = &head;
@@ -305,6 +305,11 @@ static retort_status work_encode(bench *b, retort_error *err) {
     return status;
 }
 
+static int count_text(void *user, const retort_classified *text) {
+    *(size_t *)user += text->label[0] != '\0';
+    return 0;
+}
+
 /* One call of the model's own task on a session. */
 static retort_status use_task(retort_session *session, retort_task task, retort_error *err) {
     static float scores[3 * 4096];
@@ -312,12 +317,14 @@ static retort_status use_task(retort_session *session, retort_task task, retort_
     retort_fill_options fill = RETORT_FILL_OPTIONS;
     retort_spans spans = {0};
     retort_status status;
-    size_t count;
+    size_t count = 0;
     retort_text text[3];
     for (size_t i = 0; i < 3; i++) text[i] = (retort_text){.text = texts[i], .length = strlen(texts[i])};
     switch (task) {
     case RETORT_TASK_CLASSIFY:
-        return retort_classify(session, text, 3, scores, NULL, 3 * 4096, err);
+        status = retort_classify(session, text, 3, scores, NULL, 3 * 4096, err);
+        if (status == RETORT_OK) status = retort_classify_each(session, text, 3, count_text, &count, err);
+        return status;
     case RETORT_TASK_EMBED:
         return retort_embed(session, text, 3, scores, 3 * 4096, err);
     case RETORT_TASK_TAG:

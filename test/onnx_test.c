@@ -752,7 +752,7 @@ static void test_truncated_files(void **state) {
 static void export_external(const retort_model *model) {
     retort_error err = {0};
     retort_export_options options = RETORT_EXPORT_OPTIONS;
-    retort_export_info info;
+    retort_export_info info = {.size = sizeof info};
     options.external_over = 10000;
     unlink(data_path);
     if (retort_model_export(model, graph_path, &options, &info, &err) != RETORT_OK) fail_msg("%s", err.text);

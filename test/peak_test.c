@@ -72,7 +72,7 @@ static void bad_arguments_are_refused(void **state) {
     retort_peaks peaks = {.size = sizeof peaks - 1};
     assert_int_equal(retort_machine_measure(NULL, 0, NULL, &err), RETORT_ARGUMENT);
     assert_int_equal(retort_machine_measure(NULL, 0, &peaks, &err), RETORT_ARGUMENT);
-    assert_non_null(strstr(err.text, "another version"));
+    assert_non_null(strstr(err.text, "retort_peaks_init sets it"));
     peaks.size = sizeof peaks;
     assert_int_equal(retort_machine_measure(NULL, -1, &peaks, &err), RETORT_ARGUMENT);
     assert_int_equal(retort_machine_measure(NULL, 1025, &peaks, &err), RETORT_ARGUMENT);

@@ -167,7 +167,7 @@ static void engines_live_together(void **state) {
 static void describes_itself(void **state) {
     (void)state;
     retort_session_info info = {.size = sizeof info};
-    retort_step_info step;
+    retort_step_info step = {.size = sizeof step};
     need("onnxruntime");
     retort_model *model = import("distilbert-classify", 3);
     retort_session *session = open(model, "onnxruntime", 0);

@@ -325,7 +325,7 @@ static void test_info(void **unused) {
     (void)unused;
     retort_model *model = golden("distilbert-wide", 3, RETORT_F32), *integer = quantized(model, "int4", 8, 0);
     retort_info before = {.size = sizeof before}, after = {.size = sizeof after};
-    retort_tensor_info tensor;
+    retort_tensor_info tensor = {.size = sizeof tensor};
     uint64_t parameters = 0;
     assert_int_equal(retort_model_info(model, &before), RETORT_OK);
     retort_model_free(model); /* the integer model keeps what it borrows */
@@ -355,7 +355,7 @@ static void test_keep(void **unused) {
     retort_model *model = golden("distilbert-classify", 3, RETORT_F32), *integer = NULL;
     retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
     retort_error err = {0};
-    retort_tensor_info tensor;
+    retort_tensor_info tensor = {.size = sizeof tensor};
     options.keep = keep;
     options.keep_count = 2;
     assert_int_equal(retort_model_quantize(&integer, model, &options, &err), RETORT_OK);
@@ -376,7 +376,7 @@ static void test_bits(void **unused) {
     retort_model *model = golden("distilbert-wide", 3, RETORT_F32), *integer = NULL;
     retort_model *four = quantized(model, "int4", 8, 0);
     retort_quantize_options options = RETORT_QUANTIZE_OPTIONS;
-    retort_tensor_info a, b;
+    retort_tensor_info a = {.size = sizeof a}, b = a;
     options.bits = 4;
     assert_int_equal(retort_model_quantize(&integer, model, &options, NULL), RETORT_OK);
     assert_string_equal(integer->provenance.text, "int8 bits=4 group=64 embeddings=8");
@@ -404,7 +404,7 @@ static void test_three_bits(void **unused) {
     (void)unused;
     retort_model *model = golden("distilbert-wide", 3, RETORT_F32), *three = few_bits(model, 3);
     retort_model *four = quantized(model, "int4", 0, 32);
-    retort_tensor_info matrix, table, wide;
+    retort_tensor_info matrix = {.size = sizeof matrix}, table = matrix, wide = matrix;
     size_t count, same;
     assert_string_equal(three->provenance.text, "int4 bits=3 group=32 embeddings=3");
     const rt_value *codes = &three->graph.values[rt_value_find(&three->graph, "layer.0.ffn.lin1.weight")];
@@ -439,7 +439,7 @@ static void test_two_bits(void **unused) {
     (void)unused;
     retort_model *model = golden("distilbert-wide", 3, RETORT_F32), *two = few_bits(model, 2);
     retort_model *four = quantized(model, "int4", 0, 32);
-    retort_tensor_info matrix, table;
+    retort_tensor_info matrix = {.size = sizeof matrix}, table = matrix;
     retort_info info = {.size = sizeof info};
     size_t count, same;
     assert_string_equal(two->provenance.text, "int4 bits=2 group=32 embeddings=2");

@@ -285,7 +285,7 @@ static retort_session *run_batch(retort_model *model, const sample *s, int threa
                                  retort_matrix *out, double *operations) {
     retort_error err = {0};
     retort_session *session = NULL;
-    retort_step_info step;
+    retort_step_info step = {.size = sizeof step};
     retort_session_options options = RETORT_SESSION_OPTIONS;
     options.threads = threads;
     options.chunk_tokens = 32; /* several chunks */
@@ -392,7 +392,7 @@ static void run_together(retort_model *model, const retort_batch *batch, int thr
                          double *operations) {
     retort_session_options options = RETORT_SESSION_OPTIONS;
     retort_session *session = NULL;
-    retort_step_info step;
+    retort_step_info step = {.size = sizeof step};
     retort_matrix out;
     options.threads = threads;
     options.profile = true;

@@ -98,7 +98,7 @@ static void check_scores(const char *name, const json_t *golden, retort_model *m
         near(name, number_at(wanted, i / labels, i % labels), scores[i]);
         near(name, number_at(raw, i / labels, i % labels), logits[i]);
     }
-    retort_model_scores(model, logits, again);
+    assert_int_equal(retort_model_scores(model, logits, labels, again, NULL), RETORT_OK);
     assert_memory_equal(again, scores, labels * sizeof *again);
     retort_session_close(session);
 }

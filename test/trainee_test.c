@@ -114,7 +114,7 @@ static void assert_same_nodes(const char *name, const rt_graph *a, const rt_grap
 static void assert_same_plan(retort_model *a, retort_model *b) {
     retort_session *sessions[2] = {NULL};
     retort_error err = {0};
-    retort_step_info x = {0}, y = {0};
+    retort_step_info x = {.size = sizeof x}, y = x;
     if (retort_session_open(&sessions[0], a, NULL, &err) != RETORT_OK ||
         retort_session_open(&sessions[1], b, NULL, &err) != RETORT_OK)
         fail_msg("%s", err.text);
@@ -269,7 +269,7 @@ static void test_level_3(void **unused) {
 static void check_use(const char *name) {
     rt_trainee trainee;
     retort_error err = {0};
-    retort_export_info wrote[2] = {0};
+    retort_export_info wrote[2] = {{.size = sizeof *wrote}, {.size = sizeof *wrote}};
     retort_model *start = golden(name, 0, RETORT_F32), *whole = golden(name, 3, RETORT_F32), *loaded = NULL;
     open_trainee(&trainee, start);
     retort_model *model = result_of(&trainee);

@@ -63,7 +63,7 @@ void bench_print_peaks(const retort_peaks *peaks) {
 }
 
 retort_memory bench_weights_memory(const retort_session *session, const retort_peaks *peaks) {
-    retort_step_info step;
+    retort_step_info step = {.size = sizeof step};
     uint64_t bytes = 0;
     for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) {
         if (step.runs > 0) bytes += step.weights_read / step.runs;

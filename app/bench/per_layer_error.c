@@ -90,7 +90,7 @@ static ptrdiff_t find(const layer_errors *layers, const char *name) {
 
 cli_code layer_errors_pair(layer_errors *layers, const retort_session *model,
                            const retort_session *reference) {
-    retort_step_info step;
+    retort_step_info step = {.size = sizeof step};
     layers->steps = count_steps(model);
     layers->reference_steps = count_steps(reference);
     layers->items = calloc(layers->steps + 1, sizeof *layers->items);

@@ -25,7 +25,7 @@ static const char *form_text(char *out, size_t size, const retort_step_info *ste
 
 json_t *bench_json_steps(retort_session *session, const retort_peaks *peaks) {
     json_t *steps = json_array();
-    retort_step_info step;
+    retort_step_info step = {.size = sizeof step};
     retort_memory memory = peaks != NULL ? bench_weights_memory(session, peaks) : RETORT_DRAM;
     for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) {
         double ms = step.runs > 0 ? step.seconds / (double)step.runs * 1e3 : 0;
@@ -55,7 +55,7 @@ static void print_share(const retort_step_info *step, const retort_peaks *peaks,
 }
 
 cli_code bench_print_steps(retort_session *session, const retort_peaks *peaks) {
-    retort_step_info step;
+    retort_step_info step = {.size = sizeof step};
     retort_memory memory = peaks != NULL ? bench_weights_memory(session, peaks) : RETORT_DRAM;
     double total = 0;
     for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) total += step.seconds;

@@ -152,6 +152,7 @@ static cli_code evaluate(evaluation *e, const cli_args *args, retort_eval_result
     options.progress = cli_progress;
     options.classes = e->classes.counts;
     options.confusion = e->classes.confusion;
+    options.class_capacity = e->classes.labels;
     if (e->changed.most > 0) {
         options.each = eval_changed_see;
         options.each_user = &e->changed;

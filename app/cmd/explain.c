@@ -50,7 +50,7 @@ static cli_code print_graph(const cli_args *args, const retort_model *model) {
 /* "fp32, level 0: 240 nodes, 22.7 million weights, 91.0 MB" */
 static void subtitle_of(char *out, size_t size, const retort_model *model) {
     retort_info info = {.size = sizeof info};
-    retort_tensor_info tensor;
+    retort_tensor_info tensor = {.size = sizeof tensor};
     char bytes[32];
     uint64_t all = 0;
     retort_model_info(model, &info);

@@ -32,7 +32,7 @@ static cli_code report(const cli_args *args, const retort_model *model, const re
 
 /* Whether a matrix has codes of 4 bits, or of fewer, which are written as 4. */
 static bool has_four_bits(const retort_model *model) {
-    retort_tensor_info tensor;
+    retort_tensor_info tensor = {.size = sizeof tensor};
     for (size_t i = 0; retort_model_tensor(model, i, &tensor) == RETORT_OK; i++) {
         bool integers = strncmp(tensor.layout, "p16_s", 5) == 0;
         if (integers && strcmp(tensor.layout, "p16_s8") != 0) return true;
@@ -50,7 +50,7 @@ static cli_code check_standard(const cli_args *args, const retort_model *model) 
 
 cli_code cmd_export(const cli_args *args) {
     retort_model *model = NULL;
-    retort_export_info done;
+    retort_export_info done = {.size = sizeof done};
     double start = cli_now();
     cli_code code = cli_open_model(&model, args, args->words[0], (int)cli_int(args, CLI_LEVEL, 3));
     if (code == CLI_DONE) code = cli_reach_level(&model, args);

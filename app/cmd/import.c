@@ -93,7 +93,7 @@ static cli_code check_output(const cli_args *args) {
 
 /* Saves the model in the format of its name: .onnx, or .retort, which has no ONNX nodes. */
 static cli_code save(const cli_args *args, const retort_model *model, retort_export_info *done) {
-    *done = (retort_export_info){0};
+    *done = (retort_export_info){.size = sizeof *done};
     if (cli_is_graph(cli_text(args, CLI_OUTPUT))) return cli_export_model(model, args, done);
     return cli_save_model(model, args, cli_text(args, CLI_OUTPUT), &done->bytes);
 }
@@ -143,7 +143,7 @@ static cli_code optimize(retort_model **out, const cli_args *args, const retort_
 
 cli_code cmd_optimize(const cli_args *args) {
     retort_model *model = NULL, *optimised = NULL;
-    retort_export_info done = {0};
+    retort_export_info done = {.size = sizeof done};
     report r = {cli_has(args, CLI_JSON), json_array(), json_array()};
     cli_code code = check_without(args);
     if (code == CLI_DONE) code = check_output(args);

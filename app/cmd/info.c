@@ -39,7 +39,7 @@ static json_t *tensor_json(const retort_tensor_info *tensor) {
 /* Bytes of all tensors of a type. */
 static uint64_t bytes_of(const retort_model *model, retort_dtype dtype) {
     uint64_t bytes = 0;
-    retort_tensor_info tensor;
+    retort_tensor_info tensor = {.size = sizeof tensor};
     for (size_t i = 0; retort_model_tensor(model, i, &tensor) == RETORT_OK; i++) {
         if (tensor.dtype == dtype) bytes += tensor.bytes;
     }
@@ -56,7 +56,7 @@ enum { PARTS = 3 };
 /* Collects the parts that have tensors, in the order of `names`; returns their number. */
 static size_t find_parts(const retort_model *model, part parts[PARTS]) {
     static const char *const names[PARTS] = {"embeddings", "matrices", "vectors"};
-    retort_tensor_info tensor;
+    retort_tensor_info tensor = {.size = sizeof tensor};
     size_t count = 0;
     for (int p = 0; p < PARTS; p++) {
         part found = {.name = names[p]};
@@ -133,7 +133,7 @@ static bool is_uneven(const retort_model *model) {
 
 static cli_code print_info_json(const cli_args *args, const retort_model *model, const retort_info *info) {
     json_t *bytes = json_object(), *tensors = json_array();
-    retort_tensor_info tensor;
+    retort_tensor_info tensor = {.size = sizeof tensor};
     for (int dtype = RETORT_F32; dtype <= RETORT_BOOL; dtype++) {
         uint64_t n = bytes_of(model, (retort_dtype)dtype);
         if (n > 0)
@@ -201,7 +201,7 @@ static void print_layers(const retort_model *model) {
 
 static void print_info(const cli_args *args, const retort_model *model, const retort_info *info) {
     char size[32], shape[128];
-    retort_tensor_info tensor;
+    retort_tensor_info tensor = {.size = sizeof tensor};
     bool classifies = info->task == RETORT_TASK_CLASSIFY;
     printf("task        %s%s%s%s, %lld %s\n", cli_task_names[info->task], classifies ? " (" : "",
            classifies ? problem_names[info->problem] : "", classifies ? ")" : "", (long long)info->labels,

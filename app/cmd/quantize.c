@@ -48,7 +48,7 @@ static cli_code open_data(retort_dataset **out, const cli_args *args, const reto
 /* Bytes of all tensors: the size of the model without its vocabulary. */
 static uint64_t tensor_bytes(const retort_model *model) {
     uint64_t bytes = 0;
-    retort_tensor_info tensor;
+    retort_tensor_info tensor = {.size = sizeof tensor};
     for (size_t i = 0; retort_model_tensor(model, i, &tensor) == RETORT_OK; i++) bytes += tensor.bytes;
     return bytes;
 }

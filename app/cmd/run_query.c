@@ -68,7 +68,7 @@ static cli_code rate(run_state *run, const retort_text *texts, size_t n) {
     cli_code code = vectors != NULL ? run_vectors(run, texts, n, vectors) : cli_no_memory();
     for (size_t i = 0; code == CLI_DONE && i < n; i++) {
         rated one = {0};
-        one.score = (float)retort_similarity(run->model, run->query, vectors + i * size);
+        one.score = (float)retort_similarity(run->model, run->query, vectors + i * size, size);
         one.cut = run->cut[i];
         fwrite(&one, sizeof one, 1, run->out);
     }

@@ -415,8 +415,9 @@ static cli_code make_model(opener *o) {
     }
     retort_error err;
     retort_import_options options = import_options(o);
-    const retort_head head = {o->wanted.task, o->wanted.problem, o->wanted.labels, o->wanted.count,
-                              (uint64_t)cli_int(o->args, CLI_TRAIN_SEED, 0)};
+    const retort_head head = {sizeof head,       o->wanted.task,
+                              o->wanted.problem, o->wanted.labels,
+                              o->wanted.count,   (uint64_t)cli_int(o->args, CLI_TRAIN_SEED, 0)};
     if (!keeps && !embed) options.head = &head;
     if (!keeps && embed) {
         options.task = RETORT_TASK_EMBED;

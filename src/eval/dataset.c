@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The samples of a data set, and what its readers share: lines, fields, labels. */
 #include "eval/dataset.h"
+#include "base/sized.h"
 #include "base/utf8.h"
 
 #include <stdio.h>
@@ -138,16 +139,18 @@ retort_status rt_dataset_label(retort_dataset *data, size_t line, const retort_t
 }
 
 retort_status retort_dataset_describe(const retort_dataset *data, retort_dataset_info *info) {
-    if (data == NULL || info == NULL || info->size != sizeof *info) return RETORT_ARGUMENT;
+    retort_dataset_info full;
+    if (data == NULL || info == NULL || rt_read_dataset_info("data set", info, &full, NULL) != RETORT_OK)
+        return RETORT_ARGUMENT;
     bool numbers = data->targets == RETORT_TARGETS_VALUE || data->own.count > 0;
     for (size_t i = 0; numbers && i < data->own.count; i++) numbers = rt_is_whole(data->own.names[i]);
     bool pairs = data->count > 0;
     for (size_t i = 0; pairs && i < data->count; i++) pairs = data->samples[i].text.pair != NULL;
-    *info = (retort_dataset_info){.size = sizeof *info,
-                                  .targets = data->targets,
-                                  .pairs = pairs,
-                                  .numbers = numbers,
-                                  .labels = data->collects ? data->own.count : 0};
+    full = (retort_dataset_info){.targets = data->targets,
+                                 .pairs = pairs,
+                                 .numbers = numbers,
+                                 .labels = data->collects ? data->own.count : 0};
+    rt_give_dataset_info(info, &full);
     return RETORT_OK;
 }
 

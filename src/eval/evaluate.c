@@ -159,9 +159,14 @@ static retort_status check_classes(const rt_evaluation *e, retort_error *err) {
     const rt_config *config = e->config;
     bool labelled = config->task == RETORT_TASK_CLASSIFY && !rt_config_has_values(config);
     bool one = labelled && config->problem != RETORT_PROBLEM_MULTI_LABEL;
-    if ((e->options->classes == NULL || labelled) && (e->options->confusion == NULL || one)) return RETORT_OK;
-    return rt_fail(err, RETORT_ARGUMENT, "evaluation: this model does not give each text %s",
-                   labelled ? "one label" : "labels");
+    if ((e->options->classes != NULL && !labelled) || (e->options->confusion != NULL && !one))
+        return rt_fail(err, RETORT_ARGUMENT, "evaluation: this model does not give each text %s",
+                       labelled ? "one label" : "labels");
+    bool wanted = e->options->classes != NULL || e->options->confusion != NULL;
+    if (!wanted || (size_t)config->labels <= e->options->class_capacity) return RETORT_OK;
+    return rt_fail(err, RETORT_LIMIT,
+                   "evaluation: classes and confusion have room for %zu labels, not for %lld",
+                   e->options->class_capacity, (long long)config->labels);
 }
 
 static void clear_classes(const rt_evaluation *e) {

@@ -88,8 +88,11 @@ static retort_status fail_without(const run *r, retort_status status, retort_err
 /* ---- The levels ---- */
 
 static void report(const run *r, const struct rewrite *row, int level, size_t count, size_t before) {
-    retort_rewrite_info info = {
-        .level = level, .count = count, .nodes_before = before, .nodes_after = r->graph->node_count};
+    retort_rewrite_info info = {.size = sizeof info,
+                                .level = level,
+                                .count = count,
+                                .nodes_before = before,
+                                .nodes_after = r->graph->node_count};
     if (row != NULL) {
         info.rewrite = row->name;
         info.help = row->text;

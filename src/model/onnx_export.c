@@ -190,6 +190,6 @@ retort_status rt_onnx_export(const retort_model *model, const char *path,
         status = rt_onnx_save(&onnx, path, options->external_over, &done.bytes, &done.external, err);
     }
     rt_onnx_close(&onnx);
-    if (status == RETORT_OK && info != NULL) *info = done;
+    if (status == RETORT_OK) *info = done;
     return status;
 }

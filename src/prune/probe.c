@@ -199,7 +199,7 @@ static size_t module_of(const rt_graph *graph, const rt_prune_modules *modules, 
 /* Adds the seconds of the steps so far, negative to begin with: of each module, and at last of the rest. */
 static void add_steps(const retort_session *session, const rt_graph *graph, const rt_prune_modules *modules,
                       double sign, double *seconds) {
-    retort_step_info step;
+    retort_step_info step = {.size = sizeof step};
     for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++)
         seconds[module_of(graph, modules, step.name)] += sign * step.seconds;
 }

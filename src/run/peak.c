@@ -2,6 +2,7 @@
  * The peak rates of this machine with the kernels that a session would choose: the best of many short runs,
  * since other load can only slow them down. */
 #include "base/cpu.h"
+#include "base/sized.h"
 #include "base/memory.h"
 #include "base/thread.h"
 #include "kernel/kernel.h"
@@ -248,14 +249,16 @@ static retort_status measure(probe *p, int threads, retort_peaks *out, retort_er
 }
 
 retort_status retort_machine_measure(const char *isa, int threads, retort_peaks *out, retort_error *err) {
-    if (out == NULL || out->size != sizeof *out)
-        return rt_fail(err, RETORT_ARGUMENT, "measure: no result, or one of another version");
+    retort_peaks found;
+    if (out == NULL) return rt_fail(err, RETORT_ARGUMENT, "measure: out is NULL");
+    retort_status status = rt_read_peaks("measure", out, &found, err);
+    if (status != RETORT_OK) return status;
     if (threads == 0) threads = rt_cpu_threads();
     if (threads < 1 || threads > RT_MAX_THREADS)
         return rt_fail(err, RETORT_ARGUMENT, "%d threads: expected 1 to %d", threads, RT_MAX_THREADS);
     uint32_t features;
-    retort_peaks found = {.size = sizeof found, .threads = threads};
-    retort_status status = rt_isa_select(isa, &features, &found.isa, err);
+    found = (retort_peaks){.threads = threads};
+    status = rt_isa_select(isa, &features, &found.isa, err);
     if (status != RETORT_OK) return status;
     probe p = {0};
     rt_kernels_select(&p.kernels, features);
@@ -269,6 +272,6 @@ retort_status retort_machine_measure(const char *isa, int threads, retort_peaks 
     free(p.results);
     free(p.cpus);
     free(p.buffer);
-    if (status == RETORT_OK) *out = found;
+    if (status == RETORT_OK) rt_give_peaks(out, &found);
     return status;
 }

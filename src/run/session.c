@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run/session.h"
 #include "base/cpu.h"
+#include "base/sized.h"
 #include "base/thread.h"
 #include "base/check_finite.h"
 #include "run/provider.h"
@@ -41,12 +42,15 @@ static retort_status find_provider(const rt_provider **out, const char *name, re
 
 retort_status retort_provider(size_t index, retort_provider_info *info) {
     retort_error why;
-    if (info == NULL || info->size != sizeof *info || index >= PROVIDER_COUNT) return RETORT_ARGUMENT;
+    retort_provider_info full;
+    if (info == NULL || index >= PROVIDER_COUNT ||
+        rt_read_provider_info("provider", info, &full, NULL) != RETORT_OK)
+        return RETORT_ARGUMENT;
     const rt_provider *provider = providers[index];
-    *info = (retort_provider_info){
-        .size = sizeof *info, .name = provider->name, .help = provider->help, .fused = provider->fused};
-    info->found = provider->probe(provider, info, &why) == RETORT_OK;
-    if (!info->found) memcpy(info->reason, why.text, sizeof info->reason);
+    full = (retort_provider_info){.name = provider->name, .help = provider->help, .fused = provider->fused};
+    full.found = provider->probe(provider, &full, &why) == RETORT_OK;
+    if (!full.found) memcpy(full.reason, why.text, sizeof full.reason);
+    rt_give_provider_info(info, &full);
     return RETORT_OK;
 }
 
@@ -90,14 +94,14 @@ static retort_status open_session(retort_session *session, retort_model *model,
 
 retort_status retort_session_open(retort_session **out, retort_model *model,
                                   const retort_session_options *options, retort_error *err) {
-    const retort_session_options defaults = RETORT_SESSION_OPTIONS;
-    if (options == NULL) options = &defaults;
-    if (out == NULL || model == NULL || options->size != sizeof *options) {
-        return rt_fail(err, RETORT_ARGUMENT, "session: no model, or options of another version");
-    }
+    retort_session_options o;
+    if (out == NULL || model == NULL)
+        return rt_fail(err, RETORT_ARGUMENT, "session: out and model must be given");
+    retort_status status = rt_read_session_options("session", options, &o, err);
+    if (status != RETORT_OK) return status;
     retort_session *session = rt_calloc(1, sizeof *session);
     if (session == NULL) return rt_fail_nomem(err, sizeof *session);
-    retort_status status = open_session(session, model, *options, err);
+    status = open_session(session, model, o, err);
     if (status == RETORT_OK) {
         *out = session;
     } else {
@@ -146,16 +150,23 @@ retort_status retort_run(retort_session *session, const retort_batch *batch, ret
 }
 
 retort_status retort_session_step(const retort_session *session, size_t index, retort_step_info *info) {
-    if (session == NULL || info == NULL) return RETORT_ARGUMENT;
-    return session->provider->step(session->state, index, info);
+    retort_step_info full;
+    if (session == NULL || info == NULL || rt_read_step_info("step", info, &full, NULL) != RETORT_OK)
+        return RETORT_ARGUMENT;
+    retort_status status = session->provider->step(session->state, index, &full);
+    if (status == RETORT_OK) rt_give_step_info(info, &full);
+    return status;
 }
 
 retort_status retort_session_describe(const retort_session *session, retort_session_info *info) {
-    if (session == NULL || info == NULL || info->size != sizeof *info) return RETORT_ARGUMENT;
-    info->provider = session->provider->name;
-    info->truncated = session->truncated;
-    session->provider->describe(session->state, info);
-    if (session->stages != NULL) rt_stages_describe(session->stages, info);
+    retort_session_info full;
+    if (session == NULL || info == NULL || rt_read_session_info("session", info, &full, NULL) != RETORT_OK)
+        return RETORT_ARGUMENT;
+    full.provider = session->provider->name;
+    full.truncated = session->truncated;
+    session->provider->describe(session->state, &full);
+    if (session->stages != NULL) rt_stages_describe(session->stages, &full);
+    rt_give_session_info(info, &full);
     return RETORT_OK;
 }
 

@@ -18,6 +18,7 @@ static retort_status see(void *user, const rt_event *event, retort_error *err) {
     const rt_tap *tap = user;
     const rt_step *step = &event->plan->steps[event->step];
     const retort_tapped tapped = {
+        .size = sizeof tapped,
         .step = event->step,
         .op = rt_op_info(step->node->op)->text,
         .name = step->node->name,

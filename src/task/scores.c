@@ -11,6 +11,41 @@ size_t rt_score_best(const float *values, size_t n) {
     return best;
 }
 
+/* Whether score i comes before score j: a higher one, or of equals the first. */
+static bool comes_before(const float *scores, uint32_t i, uint32_t j) {
+    return scores[i] > scores[j] || (scores[i] == scores[j] && i < j);
+}
+
+/* Restores a heap [n] whose root is the last in order, after its element `at` changed. */
+static void sift(const float *scores, uint32_t *heap, size_t n, size_t at) {
+    uint32_t moved = heap[at];
+    for (size_t child = 2 * at + 1; child < n; child = 2 * at + 1) {
+        if (child + 1 < n && comes_before(scores, heap[child], heap[child + 1])) child++;
+        if (!comes_before(scores, moved, heap[child])) break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = moved;
+}
+
+size_t retort_best(const float *scores, size_t n, uint32_t *best, size_t k) {
+    if (k > n) k = n;
+    for (size_t i = 0; i < k; i++) best[i] = (uint32_t)i;
+    for (size_t i = k / 2; i-- > 0;) sift(scores, best, k, i);
+    for (size_t i = k; k > 0 && i < n; i++) {
+        if (!comes_before(scores, (uint32_t)i, best[0])) continue;
+        best[0] = (uint32_t)i;
+        sift(scores, best, k, 0);
+    }
+    for (size_t end = k; end-- > 1;) {
+        uint32_t last = best[0];
+        best[0] = best[end];
+        best[end] = last;
+        sift(scores, best, end, 0);
+    }
+    return k;
+}
+
 void rt_score_softmax(const float *logits, size_t n, float *out) {
     float most = logits[rt_score_best(logits, n)];
     double sum = 0;

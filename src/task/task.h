@@ -9,6 +9,8 @@
 
 retort_status rt_classify(retort_session *session, const retort_text *texts, size_t n, float *scores,
                           float *logits, retort_error *err);
+retort_status rt_classify_each(retort_session *session, const retort_text *texts, size_t n,
+                               retort_classified_fn each, void *user, retort_error *err);
 retort_status rt_embed(retort_session *session, const retort_text *texts, size_t n, float *vectors,
                        retort_error *err);
 

@@ -358,7 +358,7 @@ static retort_status run_graph(job *j) {
 static retort_status run_info(job *j) {
     j->model->config.arch = &rt_arch_bert;
     retort_info info = {.size = sizeof info};
-    retort_tensor_info tensor;
+    retort_tensor_info tensor = {.size = sizeof tensor};
     retort_status status = retort_model_info(j->model, &info);
     size_t count = 0;
     while (status == RETORT_OK && retort_model_tensor(j->model, count, &tensor) == RETORT_OK) count++;

@@ -34,6 +34,6 @@ bool srv_rank(srv_call *call) {
         call->writing.scores[i] = row[labels - 1];
     }
     free(row);
-    srv_order(call->writing.scores, n, call->writing.order);
+    retort_best(call->writing.scores, n, call->writing.order, n);
     return true;
 }

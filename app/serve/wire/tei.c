@@ -165,7 +165,7 @@ static void write_labels(srv_call *call, size_t item) {
     size_t n = (size_t)call->engine->info.labels, shown = n;
     if (call->ask.top > 0 && (size_t)call->ask.top < n) shown = (size_t)call->ask.top;
     srv_scores(call, srv_values(call, item), scores);
-    srv_order(scores, n, order);
+    retort_best(scores, n, order, shown);
     srv_out_text(&call->answer, "[");
     for (size_t i = 0; i < shown; i++) {
         if (i > 0) srv_out_text(&call->answer, ",");
@@ -276,7 +276,8 @@ void srv_tei_write_similarity(srv_call *call) {
     if (item < call->ask.count) {
         if (item > 1) srv_out_text(&call->answer, ",");
         srv_out_real(&call->answer,
-                     retort_similarity(call->engine->model, srv_values(call, 0), srv_values(call, item)));
+                     retort_similarity(call->engine->model, srv_values(call, 0), srv_values(call, item),
+                                       (size_t)call->engine->info.labels));
         srv_more(call);
     } else {
         srv_out_text(&call->answer, "]");

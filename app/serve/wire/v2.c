@@ -309,7 +309,7 @@ static void write_classes(srv_call *call, output_kind kind, size_t item, size_t 
     const float *values = srv_values(call, item);
     if (kind == PROBABILITIES) srv_scores(call, values, scores);
     if (kind != PROBABILITIES) memcpy(scores, values, n * sizeof *scores);
-    srv_order(scores, n, order);
+    retort_best(scores, n, order, k);
     for (size_t i = 0; i < k; i++) {
         int length = snprintf(text, sizeof text, "%.9g:%u:%s", (double)scores[order[i]], order[i],
                               srv_label(call, order[i], scratch, sizeof scratch));

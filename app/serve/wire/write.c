@@ -24,22 +24,10 @@ void srv_scores(const srv_call *call, const float *logits, float *scores) {
     const retort_info *info = &call->engine->info;
     int function = call->ask.function;
     if (function == SRV_BY_MODEL) {
-        retort_model_scores(call->engine->model, logits, scores);
+        retort_model_scores(call->engine->model, logits, (size_t)info->labels, scores, NULL);
     } else {
         retort_scores(problems[function], logits, (size_t)info->labels, scores);
     }
-}
-
-static int by_score(const void *left, const void *right, void *user) {
-    const float *scores = user;
-    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
-    if (scores[a] != scores[b]) return scores[a] < scores[b] ? 1 : -1;
-    return a < b ? -1 : 1;
-}
-
-void srv_order(const float *scores, size_t n, uint32_t *order) {
-    for (size_t i = 0; i < n; i++) order[i] = (uint32_t)i;
-    qsort_r(order, n, sizeof *order, by_score, (void *)(uintptr_t)scores);
 }
 
 const float *srv_vector(const srv_call *call, size_t i, float *scratch, size_t n) {

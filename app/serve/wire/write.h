@@ -18,8 +18,6 @@ static inline const float *srv_values(const srv_call *call, size_t i) {
 }
 /* The scores [labels] of a row of logits. */
 void srv_scores(const srv_call *call, const float *logits, float *scores);
-/* Indices of the scores, best first. */
-void srv_order(const float *scores, size_t n, uint32_t *order);
 /* Makes room for n scores and their order in call->writing, once per call. False: srv_call_fail has been
  * called. */
 bool srv_ranking_open(srv_call *call, size_t n);

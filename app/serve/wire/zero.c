@@ -195,7 +195,7 @@ void srv_zero_write(srv_call *call) {
         return;
     }
     if (!score(call, text, scores + n, scores)) return;
-    srv_order(scores, n, order);
+    retort_best(scores, n, order, n);
     if (text > 0) srv_out_text(out, ",");
     (call->ask.listed ? write_list : write_object)(call, text, scores, order);
     srv_more(call);
