@@ -5,6 +5,7 @@
 #include "prune/pruner.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,29 +129,66 @@ static size_t fill_names(const turn *t, size_t first, const char **names, size_t
     return i;
 }
 
-/* The levels of candidates from `first` to `*end`, from one run of the texts. */
-static retort_status order_some(turn *t, size_t first, size_t *end, const char **names,
-                                rt_prune_moments *moments, retort_error *err) {
-    size_t count = 0;
-    *end = fill_names(t, first, names, &count);
-    retort_status status =
-        count > 0 ? rt_prune_moments_make(moments, &t->p->probe, t->p->now, names, count, NULL, err)
-                  : RETORT_OK;
-    for (size_t i = first, at = 0; status == RETORT_OK && i < *end; i++) {
-        if (t->items[i].level_count > 0) status = order(t, &t->items[i], &moments[at++], err);
+/* Levels whose weights are to be found, each on its own. */
+typedef struct ordering {
+    turn *t;
+    candidate **items;
+    const rt_prune_moments *moments;
+    size_t count;
+    atomic_size_t next;
+    retort_status *status; /* [count] */
+    retort_error *errors;  /* [count] */
+} ordering;
+
+static void order_next(void *user, int worker) {
+    ordering *o = user;
+    (void)worker;
+    for (size_t i; (i = atomic_fetch_add(&o->next, 1)) < o->count;)
+        o->status[i] = order(o->t, o->items[i], &o->moments[i], &o->errors[i]);
+}
+
+static retort_status order_these(turn *t, candidate **items, const rt_prune_moments *moments, size_t count,
+                                 retort_error *err) {
+    ordering o = {.t = t, .items = items, .moments = moments, .count = count};
+    o.status = rt_calloc(count, sizeof *o.status);
+    o.errors = rt_calloc(count, sizeof *o.errors);
+    bool made = o.status != NULL && o.errors != NULL;
+    retort_status status = made ? RETORT_OK : rt_fail_nomem(err, count * sizeof *o.errors);
+    if (made) rt_thread_pool_run(t->p->probe.pool, order_next, &o);
+    for (size_t i = 0; status == RETORT_OK && i < count; i++) {
+        status = o.status[i];
+        if (status != RETORT_OK && err != NULL) *err = o.errors[i];
     }
+    free(o.status);
+    free(o.errors);
+    return status;
+}
+
+/* The levels of candidates from `first` to `*end`, from one run of the texts. */
+static retort_status order_some(turn *t, size_t first, size_t *end, const char **names, candidate **items,
+                                rt_prune_moments *moments, retort_error *err) {
+    size_t count = 0, at = 0;
+    *end = fill_names(t, first, names, &count);
+    if (count == 0) return RETORT_OK;
+    for (size_t i = first; i < *end; i++) {
+        if (t->items[i].level_count > 0) items[at++] = &t->items[i];
+    }
+    retort_status status = rt_prune_moments_make(moments, &t->p->probe, t->p->now, names, count, NULL, err);
+    if (status == RETORT_OK) status = order_these(t, items, moments, count, err);
     for (size_t i = 0; i < count; i++) rt_prune_moments_free(&moments[i]);
     return status;
 }
 
 static retort_status order_all(turn *t, retort_error *err) {
     const char **names = rt_calloc(t->count, sizeof *names);
+    candidate **items = rt_calloc(t->count, sizeof *items);
     rt_prune_moments *moments = rt_calloc(t->count, sizeof *moments);
-    retort_status status =
-        names != NULL && moments != NULL ? RETORT_OK : rt_fail_nomem(err, t->count * sizeof *moments);
+    bool made = names != NULL && items != NULL && moments != NULL;
+    retort_status status = made ? RETORT_OK : rt_fail_nomem(err, t->count * sizeof *moments);
     for (size_t i = 0; status == RETORT_OK && i < t->count;)
-        status = order_some(t, i, &i, names, moments, err);
+        status = order_some(t, i, &i, names, items, moments, err);
     free(names);
+    free(items);
     free(moments);
     return status;
 }
