@@ -56,14 +56,28 @@ static bool check_row(const kernel_row *row, char *why, size_t size) {
     return false;
 }
 
+/* Whether the kernel that a row emulates runs here: emulation takes a hundred times as long. */
+static bool runs_here(const kernel_row *row, uint32_t have) {
+    static const char suffix[] = "_emulated";
+    size_t length = strlen(row->name), own = length - rt_min(length, sizeof suffix - 1);
+    if (strcmp(row->name + own, suffix) != 0) return false;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (strlen(rows[i].name) == own && strncmp(rows[i].name, row->name, own) == 0)
+            return (rows[i].needs & have) == rows[i].needs;
+    }
+    return false;
+}
+
 static void test_rows(void) {
     uint32_t have = rt_cpu_features();
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char why[256] = "";
-        if ((rows[i].needs & have) == rows[i].needs) {
-            report(check_row(&rows[i], why, sizeof why), rows[i].name, why);
-        } else {
+        if ((rows[i].needs & have) != rows[i].needs) {
             printf("ok %d - %s # SKIP this CPU lacks what it needs\n", ++tests, rows[i].name);
+        } else if (runs_here(&rows[i], have)) {
+            printf("ok %d - %s # SKIP what it emulates runs here\n", ++tests, rows[i].name);
+        } else {
+            report(check_row(&rows[i], why, sizeof why), rows[i].name, why);
         }
     }
 }
