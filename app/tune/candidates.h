@@ -6,11 +6,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A smaller network: what prune leaves of the whole one. */
+/* A smaller network: what prune leaves of a larger one. */
 typedef struct tune_shape {
     const char *name, *what;
-    int time;   /* % of the time that stays; 0: all */
-    int layers; /* % of the layers that stay; 0: all */
+    const char *from; /* the shape that it is cut from */
+    int time;         /* % of the whole network's time that stays; 0: all */
+    int layers;       /* % of its layers that stay; 0: all */
 } tune_shape;
 
 /* How weights are stored. */
@@ -20,6 +21,7 @@ typedef struct tune_form {
     int bits, embeddings; /* 0: the recipe's */
     bool data;            /* the recipe reads texts */
     bool train;           /* quantisation-aware training */
+    bool cascade;         /* cheaper stages before its int8 */
 } tune_form;
 
 extern const tune_shape tune_shapes[];

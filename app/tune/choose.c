@@ -16,14 +16,18 @@ static bool is_better(const tune_trial *a, const tune_trial *b, tune_goal goal) 
     return a->bytes < b->bytes || (a->bytes == b->bytes && is_faster(a, b));
 }
 
-const tune_trial *tune_choose(const tune *t, tune_goal goal) {
+const tune_trial *tune_choose_within(const tune *t, tune_goal goal, double floor) {
     const tune_trial *best = NULL;
     for (size_t i = 0; i < t->trial_count; i++) {
         const tune_trial *it = &t->trials[i];
-        if (!tune_offered(t, it) || !(tune_forecast(t, it) <= t->settings->floor)) continue;
+        if (!tune_offered(t, it) || !(tune_forecast(t, it) <= floor)) continue;
         if (best == NULL || is_better(it, best, goal)) best = it;
     }
     return best;
+}
+
+const tune_trial *tune_choose(const tune *t, tune_goal goal) {
+    return tune_choose_within(t, goal, t->settings->floor);
 }
 
 const tune_trial *tune_safest(const tune *t) {

@@ -118,11 +118,17 @@ static int best_claim(const tune *t, tune_goal goal) {
     return best;
 }
 
+static void claim_within(tune *t, double floor) {
+    if (t->settings->goal != TUNE_SMALLEST) claim(t, tune_choose_within(t, TUNE_FASTEST, floor));
+    if (t->settings->goal != TUNE_FASTEST) claim(t, tune_choose_within(t, TUNE_SMALLEST, floor));
+}
+
 cli_code tune_sealed_open(tune *t, const cli_args *args) {
     size_t before = t->claim_count;
     cli_code code = CLI_DONE;
-    if (t->settings->goal != TUNE_SMALLEST) claim(t, tune_choose(t, TUNE_FASTEST));
-    if (t->settings->goal != TUNE_FASTEST) claim(t, tune_choose(t, TUNE_SMALLEST));
+    claim_within(t, t->settings->floor);
+    claim_within(t,
+                 t->settings->floor / 2); /* to fall back on: step by step down, it costs the others little */
     claim(t, tune_safest(t));
     if (t->claim_count > before) t->openings++;
     for (size_t i = before; code == CLI_DONE && i < t->claim_count; i++) {

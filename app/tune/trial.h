@@ -15,6 +15,12 @@ cli_code tune_trial_run(tune *t, tune_trial *it, const char *from, size_t steps,
 cli_code tune_baseline(tune *t);
 /* Trains a few steps: t->step_seconds, t->start_seconds. False: this model or data cannot be trained. */
 bool tune_probe(tune *t);
+/* 1 / speed of a shape's int8, 1 if it has none. */
+double tune_work_of(const tune *t, const tune_shape *shape);
+/* The fastest pruned int8 that was distilled; NULL: none. */
+const tune_trial *tune_cheapest_int8(const tune *t);
+/* Of the time of a training step of the whole network. */
+double tune_share_of_step(const tune *t, const tune_shape *shape);
 /* All of them and the input take turns, `rounds` times: the ratios of each, with the lowest and the highest of several. */
 bool tune_measure_speed(tune *t, tune_trial *const *trials, size_t count, int rounds, double deadline);
 /* The error of each step against the float model's, by `eval --per-layer`; NULL: it cannot be had. */
