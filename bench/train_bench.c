@@ -78,7 +78,7 @@ static retort_status prepare(bench *b, size_t batch, retort_error *err) {
                         .workers = 1,
                         .keep_duplicates = true,
                         .output = b->tape.plan.output_rows};
-    return rt_prepare(&b->prepared, &(retort_batch){ids, types, offsets, BATCH}, &limits, err);
+    return rt_prepare(&b->prepared, &(rt_batch){ids, types, offsets, BATCH, NULL}, &limits, err);
 }
 
 /* Of the products with weights in this batch: forward, and those of dX and dW. Rows that nobody reads are not computed. */

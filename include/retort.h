@@ -489,6 +489,11 @@ RETORT_API void retort_encoder_close(retort_encoder *encoder);
 RETORT_API retort_status retort_encode(retort_encoder *encoder, const retort_text *text,
                                        const retort_tokenize_options *options, int32_t *ids, int32_t *types,
                                        size_t capacity, size_t *count, retort_error *err);
+/* For retort_run_unpooled: the first tokens of each text encoded with these options that the model does not pool, which are those
+ * of the prompt if its package says include_prompt: false; else 0. RETORT_UNSUPPORTED: the model cannot leave them out. */
+RETORT_API retort_status retort_encoder_unpooled(retort_encoder *encoder,
+                                                 const retort_tokenize_options *options, size_t *count,
+                                                 retort_error *err);
 
 /* ---- Providers ---------------------------------------------------------------------------------------- */
 
@@ -594,11 +599,15 @@ typedef struct retort_batch {
     size_t n;
 } retort_batch;
 
-/* Runs the network; sequences with equal ids and types are computed once. *out points into memory of the
+/* Runs the network; equal sequences are computed once. *out points into memory of the
  * session and is valid until its next call. RETORT_NONFINITE: a number in *out is NaN or infinite; *out is
  * still set, so that the other rows can be used. */
 RETORT_API retort_status retort_run(retort_session *session, const retort_batch *batch, retort_matrix *out,
                                     retort_error *err);
+/* The same, where the network reads the first unpooled[i] tokens of sequence i, fewer than it has, but pooling leaves them out: see
+ * retort_encoder_unpooled. unpooled: [n]; NULL: all are pooled. */
+RETORT_API retort_status retort_run_unpooled(retort_session *session, const retort_batch *batch,
+                                             const int32_t *unpooled, retort_matrix *out, retort_error *err);
 
 /* scores: [n, labels], owned by the caller; softmax, sigmoid or the plain value according to retort_problem, or what the
  * model states (retort_info.activation).

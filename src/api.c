@@ -527,6 +527,14 @@ retort_status retort_encode(retort_encoder *encoder, const retort_text *text,
     return rt_tokenizing_encode(encoder, text, &o, ids, types, capacity, count, err);
 }
 
+retort_status retort_encoder_unpooled(retort_encoder *encoder, const retort_tokenize_options *options,
+                                      size_t *count, retort_error *err) {
+    retort_tokenize_options o;
+    if (encoder == NULL || count == NULL) return bad(err, "encode", "encoder and count must be given");
+    retort_status status = rt_read_tokenize_options("encode", options, &o, err);
+    return status == RETORT_OK ? rt_tokenizing_unpooled(encoder, &o, count, err) : status;
+}
+
 /* ---- Tasks ---- */
 
 /* Whether the caller's array has room for one row of outputs per text. */

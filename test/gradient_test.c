@@ -47,7 +47,7 @@ static void prepare(bench *b) {
                         .workers = 1,
                         .keep_duplicates = true,
                         .output = b->tape.plan.output_rows};
-    retort_batch batch = {ids, types, offsets, TEXTS};
+    rt_batch batch = {ids, types, offsets, TEXTS, NULL};
     if (config->types < 2) batch.types = NULL;
     if (rt_prepare(&b->prepared, &batch, &limits, &err) != RETORT_OK) fail_msg("%s", err.text);
     assert_int_equal(b->prepared.chunk_count, 1);

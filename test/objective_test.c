@@ -93,7 +93,7 @@ static void prepare(bench *b, size_t tokens) {
         offsets[i + 1] = (int32_t)at;
     }
     const rt_config *config = &b->model->config;
-    const retort_batch batch = {ids, config->types > 1 ? types : NULL, offsets, n};
+    const rt_batch batch = {ids, config->types > 1 ? types : NULL, offsets, n, NULL};
     const rt_limits limits = {.vocab = config->vocab,
                               .types = config->types,
                               .positions = config->positions,

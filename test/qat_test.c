@@ -474,7 +474,9 @@ static void run_pass(pass *p, const bench *b, const retort_model *model, const r
     limits.workers = 1;
     limits.output = p->tape.plan.output_rows;
     make_sample(&p->sample);
-    assert_int_equal(rt_prepare(&p->prepared, &p->sample.batch, &limits, &err), RETORT_OK);
+    const retort_batch *public = &p->sample.batch;
+    const rt_batch batch = {public->ids, public->types, public->offsets, public->n, NULL};
+    assert_int_equal(rt_prepare(&p->prepared, &batch, &limits, &err), RETORT_OK);
     assert_int_equal(rt_tape_forward(&p->tape, p->prepared.chunks, &err), RETORT_OK);
     p->logits = rt_tape_value(&p->tape, model->graph.output, &rows, &n);
     p->count = rows * n;

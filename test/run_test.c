@@ -2,6 +2,7 @@
  * How a batch is checked and cut into chunks, and that equal sequences are computed once. */
 #include "model/model.h"
 #include "engine/prepare.h"
+#include "run/session.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +16,7 @@ enum { MOST = 64, LONGEST = 96, MASK = 7 };
 typedef struct sample {
     int32_t offsets[MOST + 1];
     int32_t ids[MOST * LONGEST], types[MOST * LONGEST];
-    retort_batch batch;
+    rt_batch batch;
 } sample;
 
 static uint32_t state = 1;
@@ -41,7 +42,7 @@ static sample *make_sample(size_t n, uint32_t longest) {
         if (random_below(4) == 0) s->types[at + (int32_t)random_below((uint32_t)length)] = 0;
         if (random_below(4) == 0) s->ids[at + (int32_t)random_below((uint32_t)length)] = 3;
     }
-    s->batch = (retort_batch){.ids = s->ids, .types = s->types, .offsets = s->offsets, .n = n};
+    s->batch = (rt_batch){.ids = s->ids, .types = s->types, .offsets = s->offsets, .n = n};
     return s;
 }
 
@@ -168,7 +169,7 @@ static void test_even_batch_is_shared_out(void **unused) {
 
 /* Sequences are known apart by what they are, not by their hash; and when all collide, only so many are looked
  * at, so that a sequence may be computed twice, and time stays in proportion to the tokens. */
-static uint64_t same_hash(const retort_batch *batch, size_t sequence) {
+static uint64_t same_hash(const rt_batch *batch, size_t sequence) {
     (void)batch;
     (void)sequence;
     return 42;
@@ -212,7 +213,7 @@ static void test_many_sequences(void **unused) {
         offsets[i + 1] = at + WIDTH;
     }
     rt_distinct distinct = {0};
-    const retort_batch batch = {.ids = ids, .offsets = offsets, .n = 2 * HALF};
+    const rt_batch batch = {.ids = ids, .offsets = offsets, .n = 2 * HALF};
     assert_int_equal(rt_distinct_find(&distinct, &batch, rt_distinct_hash, NULL), RETORT_OK);
     assert_int_equal(distinct.count, HALF);
     for (size_t i = 0; i < 2 * HALF; i++) assert_int_equal(distinct.same[i], i % HALF);
@@ -263,7 +264,7 @@ static sample *make_pattern(const pattern *p, const retort_model *model) {
         }
         s->offsets[i + 1] = at + length;
     }
-    s->batch = (retort_batch){.ids = s->ids, .types = s->types, .offsets = s->offsets, .n = p->n};
+    s->batch = (rt_batch){.ids = s->ids, .types = s->types, .offsets = s->offsets, .n = p->n};
     return s;
 }
 
@@ -292,7 +293,7 @@ static retort_session *run_batch(retort_model *model, const sample *s, int threa
     options.profile = true;
     options.keep_duplicates = keep;
     retort_status status = retort_session_open(&session, model, &options, &err);
-    for (int i = 0; i < 2 && status == RETORT_OK; i++) status = retort_run(session, &s->batch, out, &err);
+    for (int i = 0; i < 2 && status == RETORT_OK; i++) status = rt_session_run(session, &s->batch, out, &err);
     if (status != RETORT_OK) fail_msg("%s", err.text);
     for (size_t i = 0; retort_session_step(session, i, &step) == RETORT_OK; i++) {
         if (strcmp(step.op, "Linear") != 0) continue;
@@ -375,8 +376,8 @@ static void test_batches_in_turn(void **unused) {
     for (size_t k = 0; k < 20; k++) {
         sample *s = make_pattern(&patterns[random_below(sizeof patterns / sizeof *patterns)], model);
         retort_matrix x, y;
-        assert_int_equal(retort_run(session, &s->batch, &x, NULL), RETORT_OK);
-        assert_int_equal(retort_run(kept, &s->batch, &y, NULL), RETORT_OK);
+        assert_int_equal(rt_session_run(session, &s->batch, &x, NULL), RETORT_OK);
+        assert_int_equal(rt_session_run(kept, &s->batch, &y, NULL), RETORT_OK);
         assert_true(x.rows == y.rows && x.rows == (size_t)s->offsets[s->batch.n]);
         assert_memory_equal(x.data, y.data, x.rows * x.columns * sizeof(float));
         free(s);
@@ -388,7 +389,7 @@ static void test_batches_in_turn(void **unused) {
 
 /* The logits of one sequence, computed by so many threads together, and the operations of its
  * largest step. */
-static void run_together(retort_model *model, const retort_batch *batch, int threads, float logits[2],
+static void run_together(retort_model *model, const rt_batch *batch, int threads, float logits[2],
                          double *operations) {
     retort_session_options options = RETORT_SESSION_OPTIONS;
     retort_session *session = NULL;
@@ -397,7 +398,7 @@ static void run_together(retort_model *model, const retort_batch *batch, int thr
     options.threads = threads;
     options.profile = true;
     assert_int_equal(retort_session_open(&session, model, &options, NULL), RETORT_OK);
-    assert_int_equal(retort_run(session, batch, &out, NULL), RETORT_OK);
+    assert_int_equal(rt_session_run(session, batch, &out, NULL), RETORT_OK);
     assert_true(out.rows == 1 && out.columns == 2);
     memcpy(logits, out.data, 2 * sizeof *logits);
     *operations = 0;

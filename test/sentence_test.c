@@ -59,8 +59,8 @@ static retort_model *saved(const retort_model *model) {
 
 enum { MOST_TEXTS = 16 };
 /* Texts, or pairs of them, of a golden file. */
-static size_t texts_of(const json_t *golden, retort_text *texts) {
-    const json_t *list = json_object_get(golden, "texts");
+static size_t texts_named(const char *key, const json_t *golden, retort_text *texts) {
+    const json_t *list = json_object_get(golden, key);
     size_t n = json_array_size(list);
     assert_in_range(n, 1, MOST_TEXTS);
     for (size_t i = 0; i < n; i++) {
@@ -70,6 +70,10 @@ static size_t texts_of(const json_t *golden, retort_text *texts) {
                                  json_string_value(second), json_string_length(second)};
     }
     return n;
+}
+
+static size_t texts_of(const json_t *golden, retort_text *texts) {
+    return texts_named("texts", golden, texts);
 }
 
 static retort_session *open_session(retort_model *model, const char *prompt) {
@@ -218,11 +222,83 @@ static void test_static_embeddings(void **state) {
     }
 }
 
+enum { UNPOOLED_COLUMNS = 80, PROMPTS = 3, UNPOOLED_TEXTS = 4, MOST_TOKENS = 512 };
+
+/* All texts with all prompts in one batch, as a server mixes them: the same bits as those of a session for each prompt. */
+static void check_mixed(retort_model *model, const retort_text *texts, const char *const *prompts,
+                        const float *wanted) {
+    int32_t ids[MOST_TOKENS], types[MOST_TOKENS],
+        offsets[PROMPTS * UNPOOLED_TEXTS + 1] = {0}, unpooled[PROMPTS * UNPOOLED_TEXTS];
+    retort_encoder *encoder = NULL;
+    retort_session *session = open_session(model, NULL);
+    retort_matrix out;
+    retort_error err;
+    size_t n = 0, tokens, skipped;
+    assert_int_equal(retort_encoder_open(&encoder, model, NULL), RETORT_OK);
+    for (size_t i = 0; i < UNPOOLED_TEXTS; i++) {
+        for (size_t p = 0; p < PROMPTS; p++, n++) {
+            retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
+            options.prompt_name = prompts[p];
+            assert_int_equal(retort_encoder_unpooled(encoder, &options, &skipped, NULL), RETORT_OK);
+            assert_int_equal(retort_encode(encoder, &texts[i], &options, ids + offsets[n], types,
+                                           MOST_TOKENS - (size_t)offsets[n], &tokens, NULL),
+                             RETORT_OK);
+            unpooled[n] = (int32_t)skipped;
+            offsets[n + 1] = offsets[n] + (int32_t)tokens;
+        }
+    }
+    retort_batch batch = {ids, NULL, offsets, n};
+    assert_int_equal(retort_run_unpooled(session, &batch, unpooled, &out, NULL), RETORT_OK);
+    for (size_t i = 0; i < n; i++) {
+        size_t at = (i % PROMPTS * UNPOOLED_TEXTS + i / PROMPTS) * UNPOOLED_COLUMNS;
+        assert_memory_equal(out.data + i * UNPOOLED_COLUMNS, wanted + at, UNPOOLED_COLUMNS * sizeof *wanted);
+    }
+    for (int32_t wrong = -1; wrong < 2; wrong += 2) { /* fewer than none, or none left */
+        unpooled[n - 1] = wrong < 0 ? -1 : offsets[n] - offsets[n - 1];
+        assert_int_equal(retort_run_unpooled(session, &batch, unpooled, &out, &err), RETORT_LIMIT);
+        assert_non_null(strstr(err.text, "not to be pooled"));
+    }
+    /* the same ids, once with the prompt pooled and once without */
+    int32_t some[] = {0, 3};
+    memcpy(ids + offsets[1], ids, (size_t)offsets[1] * sizeof *ids);
+    offsets[2] = 2 * offsets[1];
+    batch = (retort_batch){ids, NULL, offsets, 2};
+    assert_int_equal(retort_run_unpooled(session, &batch, some, &out, NULL), RETORT_OK);
+    assert_memory_not_equal(out.data, out.data + UNPOOLED_COLUMNS, UNPOOLED_COLUMNS * sizeof *out.data);
+    retort_encoder_close(encoder);
+    retort_session_close(session);
+}
+
+/* include_prompt: false. */
+static void test_unpooled_prompts(void **state) {
+    static const char *const prompts[PROMPTS] = {"query", "none", "long"};
+    json_t *golden = load_golden("package-unpooled");
+    retort_model *model = import("package-unpooled"), *loaded = saved(model);
+    retort_text texts[MOST_TEXTS];
+    float vectors[PROMPTS * UNPOOLED_TEXTS * UNPOOLED_COLUMNS];
+    (void)state;
+    assert_int_equal(texts_named("prompt_texts", golden, texts), UNPOOLED_TEXTS);
+    for (size_t p = 0; p < PROMPTS; p++) {
+        const json_t *wanted = json_object_get(json_object_get(golden, "prompted"), prompts[p]);
+        float *rows = vectors + p * UNPOOLED_TEXTS * UNPOOLED_COLUMNS;
+        size_t n = UNPOOLED_TEXTS * UNPOOLED_COLUMNS;
+        retort_session *session = open_session(loaded, prompts[p]);
+        assert_int_equal(retort_embed(session, texts, UNPOOLED_TEXTS, rows, n, NULL), RETORT_OK);
+        for (size_t i = 0; i < n; i++)
+            near(prompts[p], number_at(wanted, i / UNPOOLED_COLUMNS, i % UNPOOLED_COLUMNS), rows[i]);
+        retort_session_close(session);
+    }
+    check_mixed(model, texts, prompts, vectors);
+    retort_model_free(loaded);
+    retort_model_free(model);
+    json_decref(golden);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cross_encoders),      cmocka_unit_test(test_setfit),
-        cmocka_unit_test(test_static_embeddings),   cmocka_unit_test(test_activations),
-        cmocka_unit_test(test_refused_activations),
+        cmocka_unit_test(test_unpooled_prompts), cmocka_unit_test(test_cross_encoders),
+        cmocka_unit_test(test_setfit),           cmocka_unit_test(test_static_embeddings),
+        cmocka_unit_test(test_activations),      cmocka_unit_test(test_refused_activations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,7 +47,9 @@ static void prepare(bench *b, bool types) {
                         .output = b->tape.plan.output_rows};
     make_sample(&b->sample);
     if (!types) b->sample.batch.types = NULL;
-    if (rt_prepare(&b->prepared, &b->sample.batch, &limits, &err) != RETORT_OK) fail_msg("%s", err.text);
+    const retort_batch *public = &b->sample.batch;
+    const rt_batch batch = {public->ids, public->types, public->offsets, public->n, NULL};
+    if (rt_prepare(&b->prepared, &batch, &limits, &err) != RETORT_OK) fail_msg("%s", err.text);
     assert_int_equal(b->prepared.chunk_count, 1);
 }
 

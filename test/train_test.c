@@ -766,7 +766,7 @@ static void test_damaged_best(void **unused) {
 static size_t count_mixed(rt_batches *batches, size_t step, int32_t *ids) {
     const size_t *which;
     size_t n, mixed = 0;
-    retort_batch batch;
+    rt_batch batch;
     retort_error err;
     rt_batches_at(batches, step, &which, &n);
     assert_int_equal(rt_batches_sequences(batches, which, n, &batch, &err), RETORT_OK);

@@ -12,8 +12,9 @@
 /* A static embedding has no layers; no gradient goes through Softplus, several poolings side by side, one label against the
  * rest, and SPLADE's logarithm. */
 static bool is_refused(const char *name) {
-    static const char *const families[] = {"static",        "package-acts", "package-five", "package-sqrt",
-                                           "package-stack", "setfit-rest",  "splade-"};
+    static const char *const families[] = {"static",           "package-acts", "package-five",
+                                           "package-unpooled", "package-sqrt", "package-stack",
+                                           "setfit-rest",      "splade-"};
     bool refused = false;
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         refused |= strncmp(name, families[i], strlen(families[i])) == 0;

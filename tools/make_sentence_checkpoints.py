@@ -181,6 +181,22 @@ def write_setfit(root, name, kind, labels=None, normalize=False, form="joblib", 
     add_members(folder, scores=scores.tolist())
 
 
+def write_unpooled(root, name, prompts, seed):
+    """A package that does not pool its prompts. "prompted": a prompt's name to the vectors of "prompt_texts" with it."""
+    from sentence_transformers import SentenceTransformer
+
+    folder = root / name
+    base.write_package(root, name, "distilbert", ["lasttoken", "mean", "weightedmean", "max", "mean_sqrt_len_tokens"], old=False,
+                       after=(), size=TINY, seed=seed)
+    pooling = folder / "1_Pooling" / "config.json"
+    pooling.write_text(json.dumps({**json.loads(pooling.read_text()), "include_prompt": False}, indent=1) + "\n")
+    (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": prompts}, indent=1) + "\n")
+    loaded = SentenceTransformer(str(folder), device="cpu")
+    texts = [*PAIRS[0], "", "film " * 40]
+    vectors = {key: loaded.encode(texts, prompt_name=key).tolist() for key in prompts}
+    add_members(folder, prompt_texts=texts, prompted={key: [[float(f"{x:.9g}") for x in row] for row in rows] for key, rows in vectors.items()})
+
+
 # One row per model: its name, the function that writes it, and how.
 MODELS = [
     ("cross-identity", write_cross_encoder, ("bert", torch.nn.Identity, 4, ["score"]), dict(seed=80)),
@@ -189,6 +205,7 @@ MODELS = [
     ("package-weighted", base.write_package, ("bert", "weightedmean"), dict(seed=83, old=False, size=TINY)),
     ("package-five", base.write_package, ("distilbert", ["lasttoken", "mean", "weightedmean", "max", "mean_sqrt_len_tokens"]),
      dict(seed=84, old=False, size=TINY, after=())),
+    ("package-unpooled", write_unpooled, ({"query": "this is: ", "none": "", "long": "very good film " * 20},), dict(seed=96)),
     ("splade-max", write_splade, ("distilbert", "max", "relu"), dict(seed=85)),
     ("splade-sum", write_splade, ("bert", "sum", "relu"), dict(seed=86)),
     ("splade-twice", write_splade, ("distilbert", "max", "log1p_relu"), dict(seed=87)),

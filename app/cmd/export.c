@@ -48,6 +48,23 @@ static cli_code check_standard(const cli_args *args, const retort_model *model) 
     return CLI_USAGE;
 }
 
+/* An ONNX graph pools every token of the attention mask: whoever puts prompts before texts must know. */
+static void note_prompts(retort_model *model) {
+    retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
+    retort_encoder *encoder = NULL;
+    size_t unpooled;
+    bool told = retort_encoder_open(&encoder, model, NULL) != RETORT_OK;
+    for (size_t i = 0; !told && (options.prompt_name = retort_model_prompt(model, i, NULL)) != NULL; i++) {
+        retort_status status = retort_encoder_unpooled(encoder, &options, &unpooled, NULL);
+        told = status == RETORT_UNSUPPORTED || (status == RETORT_OK && unpooled > 0);
+    }
+    if (encoder != NULL && told)
+        cli_warning(
+            NULL, "the model does not pool the tokens of its prompts; its ONNX graph pools every token that "
+                  "attention_mask counts, so give it no prompts");
+    retort_encoder_close(encoder);
+}
+
 cli_code cmd_export(const cli_args *args) {
     retort_model *model = NULL;
     retort_export_info done = {.size = sizeof done};
@@ -56,6 +73,7 @@ cli_code cmd_export(const cli_args *args) {
     if (code == CLI_DONE) code = cli_reach_level(&model, args);
     if (code == CLI_DONE) code = check_standard(args, model);
     if (code == CLI_DONE) code = cli_export_model(model, args, &done);
+    if (code == CLI_DONE) note_prompts(model);
     if (code == CLI_DONE) code = report(args, model, &done, cli_now() - start);
     retort_model_free(model);
     return code;

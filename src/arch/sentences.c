@@ -116,10 +116,5 @@ retort_status rt_config_prompt(const rt_config *config, const char *name, const 
     while (i < s->prompt_count && strcmp(s->prompt_names[i], name) != 0) i++;
     if (i == s->prompt_count) return refuse_prompt(s, name, err);
     *text = s->prompts[i];
-    if (!s->skips_prompt || **text == '\0') return RETORT_OK;
-    return rt_fail(
-        err, RETORT_UNSUPPORTED,
-        "prompt '%.60s': the model pools without a prompt's tokens (include_prompt is false), which is "
-        "not computed yet",
-        name);
+    return RETORT_OK;
 }

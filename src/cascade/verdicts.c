@@ -14,7 +14,7 @@ retort_status rt_texts_add(rt_feed *feed, retort_session *session, const retort_
                            const uint32_t *indices, size_t n, retort_error *err) {
     rt_encode_options options = rt_feed_options(session, -1);
     const rt_tokenizer *tokenizer = rt_session_model(session)->tokenizer;
-    retort_status status = RETORT_OK;
+    retort_status status = rt_model_unpooled(rt_session_model(session), &options, &feed->skip, err);
     for (size_t i = 0; status == RETORT_OK && i < n; i++) {
         feed->text = feed->n;
         status = rt_feed_text(feed, tokenizer, &options,
@@ -32,17 +32,18 @@ static void note(const rt_verdict_out *out, size_t at, const float *logits, size
 }
 
 /* The texts [from, *to) as a batch of its own, up to about BATCH tokens; offsets: [n + 1]. */
-static retort_batch slice(const rt_feed *feed, size_t from, size_t *to, bool types, int32_t *offsets) {
+static rt_batch slice(const rt_feed *feed, size_t from, size_t *to, bool types, int32_t *offsets) {
     int32_t start = feed->offsets[from];
     size_t i = from;
     offsets[0] = 0;
     for (; i < *to && (i == from || feed->offsets[i + 1] - start <= BATCH); i++)
         offsets[i - from + 1] = feed->offsets[i + 1] - start;
     *to = i;
-    return (retort_batch){.ids = feed->ids + start,
-                          .types = types ? feed->types + start : NULL,
-                          .offsets = offsets,
-                          .n = i - from};
+    return (rt_batch){.ids = feed->ids + start,
+                      .types = types ? feed->types + start : NULL,
+                      .offsets = offsets,
+                      .n = i - from,
+                      .unpooled = feed->unpooled + from};
 }
 
 retort_status rt_texts_run(const rt_feed *feed, size_t from, size_t to, retort_session *session,
@@ -53,8 +54,8 @@ retort_status rt_texts_run(const rt_feed *feed, size_t from, size_t to, retort_s
     for (size_t at = from, end; status == RETORT_OK && at < to; at = end) {
         retort_matrix rows;
         end = to;
-        retort_batch batch = slice(feed, at, &end, types, offsets);
-        status = retort_run(session, &batch, &rows, err);
+        rt_batch batch = slice(feed, at, &end, types, offsets);
+        status = rt_session_run(session, &batch, &rows, err);
         for (size_t i = 0; status == RETORT_OK && i < rows.rows; i++)
             note(out, at - from + i, rows.data + i * rows.columns, rows.columns);
         watch->done += end - at;

@@ -9,12 +9,16 @@
  * after that. */
 enum { PROBES = 32 };
 
-static size_t length_of(const retort_batch *batch, size_t i) {
+static size_t length_of(const rt_batch *batch, size_t i) {
     return (size_t)(batch->offsets[i + 1] - batch->offsets[i]);
 }
 
-uint64_t rt_distinct_hash(const retort_batch *batch, size_t sequence) {
-    uint64_t hash = length_of(batch, sequence);
+static int32_t unpooled_of(const rt_batch *batch, size_t i) {
+    return batch->unpooled != NULL ? batch->unpooled[i] : 0;
+}
+
+uint64_t rt_distinct_hash(const rt_batch *batch, size_t sequence) {
+    uint64_t hash = length_of(batch, sequence) ^ (uint64_t)unpooled_of(batch, sequence) << 32;
     for (int32_t t = batch->offsets[sequence]; t < batch->offsets[sequence + 1]; t++) {
         uint64_t type = batch->types == NULL ? 0 : (uint32_t)batch->types[t];
         hash = (hash ^ (uint32_t)batch->ids[t] ^ type << 32) * 0x9E3779B97F4A7C15; /* 2^64 / golden ratio */
@@ -23,10 +27,11 @@ uint64_t rt_distinct_hash(const retort_batch *batch, size_t sequence) {
     return hash;
 }
 
-static bool is_equal(const retort_batch *batch, size_t a, size_t b) {
+static bool is_equal(const rt_batch *batch, size_t a, size_t b) {
     size_t bytes = length_of(batch, a) * sizeof *batch->ids;
     int32_t x = batch->offsets[a], y = batch->offsets[b];
-    return length_of(batch, a) == length_of(batch, b) && memcmp(batch->ids + x, batch->ids + y, bytes) == 0 &&
+    return length_of(batch, a) == length_of(batch, b) && unpooled_of(batch, a) == unpooled_of(batch, b) &&
+           memcmp(batch->ids + x, batch->ids + y, bytes) == 0 &&
            (batch->types == NULL || memcmp(batch->types + x, batch->types + y, bytes) == 0);
 }
 
@@ -36,7 +41,7 @@ static void add(rt_distinct *d, size_t sequence) {
 }
 
 /* Records the earlier sequence that this one equals, or adds it. `mask`: slots - 1. */
-static void look_up(rt_distinct *d, const retort_batch *batch, size_t sequence, uint64_t hash, size_t mask) {
+static void look_up(rt_distinct *d, const rt_batch *batch, size_t sequence, uint64_t hash, size_t mask) {
     size_t at = hash & mask, step = (hash >> 32 & mask) | 1; /* odd: reaches every slot */
     for (int probe = 0; probe < PROBES && d->slots[at] != 0; probe++) {
         uint32_t other = d->slots[at] - 1;
@@ -51,8 +56,7 @@ static void look_up(rt_distinct *d, const retort_batch *batch, size_t sequence, 
     if (d->slots[at] == 0) d->slots[at] = (uint32_t)d->count;
 }
 
-retort_status rt_distinct_find(rt_distinct *out, const retort_batch *batch, rt_hash_fn hash,
-                               retort_error *err) {
+retort_status rt_distinct_find(rt_distinct *out, const rt_batch *batch, rt_hash_fn hash, retort_error *err) {
     size_t n = batch->n, slots = 2;
     bool search = hash != NULL && n > 1;
     while (search && slots < 2 * n) slots *= 2;

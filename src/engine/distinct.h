@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "engine/batch.h"
 
 /* Arrays grow to the largest batch so far. Start with {0}. */
 typedef struct rt_distinct {
@@ -16,16 +17,15 @@ typedef struct rt_distinct {
     size_t first_capacity, same_capacity, hash_capacity, slot_capacity;
 } rt_distinct;
 
-/* The hash of a sequence's ids and types. */
-typedef uint64_t (*rt_hash_fn)(const retort_batch *batch, size_t sequence);
-uint64_t rt_distinct_hash(const retort_batch *batch, size_t sequence);
+/* The hash of a sequence's ids and types, and of how many of them are not pooled. */
+typedef uint64_t (*rt_hash_fn)(const rt_batch *batch, size_t sequence);
+uint64_t rt_distinct_hash(const rt_batch *batch, size_t sequence);
 
 /* The offsets of the batch must have been checked. hash: rt_distinct_hash, or NULL to treat all sequences
  * as distinct. Linear in the number of tokens, whatever the batch and the hash: after a fixed number of
  * comparisons a sequence counts as distinct, which costs time but is always correct. Allocates only if the
  * batch is larger than any before. */
-retort_status rt_distinct_find(rt_distinct *out, const retort_batch *batch, rt_hash_fn hash,
-                               retort_error *err);
+retort_status rt_distinct_find(rt_distinct *out, const rt_batch *batch, rt_hash_fn hash, retort_error *err);
 void rt_distinct_free(rt_distinct *distinct);
 
 #endif

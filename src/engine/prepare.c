@@ -3,11 +3,11 @@
 
 #include <stdlib.h>
 
-static size_t length_of(const retort_batch *batch, size_t i) {
+static size_t length_of(const rt_batch *batch, size_t i) {
     return (size_t)(batch->offsets[i + 1] - batch->offsets[i]);
 }
 
-static retort_status check_lengths(const retort_batch *batch, const rt_limits *limits, retort_error *err) {
+static retort_status check_lengths(const rt_batch *batch, const rt_limits *limits, retort_error *err) {
     if (batch->n > 0 && batch->offsets[0] != 0) {
         return rt_fail(err, RETORT_ARGUMENT, "offsets[0] is %d: expected 0", batch->offsets[0]);
     }
@@ -18,6 +18,17 @@ static retort_status check_lengths(const retort_batch *batch, const rt_limits *l
             return rt_fail(err, RETORT_LIMIT, "sequence %zu has %lld tokens: expected %lld to %lld", i,
                            (long long)length, (long long)least, (long long)limits->positions);
         }
+    }
+    return RETORT_OK;
+}
+
+static retort_status check_unpooled(const rt_batch *batch, retort_error *err) {
+    for (size_t i = 0; batch->unpooled != NULL && i < batch->n; i++) {
+        int32_t most = (int32_t)length_of(batch, i) - 1, n = batch->unpooled[i];
+        if (n == 0 || (n > 0 && n <= most)) continue;
+        return rt_fail(err, RETORT_LIMIT,
+                       "sequence %zu: %d of its %d tokens are not to be pooled: expected 0 to %d", i, n,
+                       most + 1, most);
     }
     return RETORT_OK;
 }
@@ -33,7 +44,7 @@ static retort_status check_values(const char *what, const int32_t *values, size_
     return RETORT_OK;
 }
 
-static retort_status check_padding(const retort_batch *batch, size_t n, const rt_limits *limits,
+static retort_status check_padding(const rt_batch *batch, size_t n, const rt_limits *limits,
                                    retort_error *err) {
     int64_t pad = limits->after_pad ? -1 : limits->position_offset - 1;
     for (size_t i = 0; pad >= 0 && i < n; i++) {
@@ -46,11 +57,12 @@ static retort_status check_padding(const retort_batch *batch, size_t n, const rt
     return RETORT_OK;
 }
 
-retort_status rt_batch_check(const retort_batch *batch, const rt_limits *limits, retort_error *err) {
+retort_status rt_batch_check(const rt_batch *batch, const rt_limits *limits, retort_error *err) {
     retort_status status = check_lengths(batch, limits, err);
     size_t tokens = status == RETORT_OK && batch->n > 0 ? (size_t)batch->offsets[batch->n] : 0;
     if (status == RETORT_OK) status = check_values("token id", batch->ids, tokens, limits->vocab, err);
     if (status == RETORT_OK) status = check_padding(batch, tokens, limits, err);
+    if (status == RETORT_OK) status = check_unpooled(batch, err);
     if (status == RETORT_OK && batch->types != NULL) {
         status = check_values("token type", batch->types, tokens, limits->types > 0 ? limits->types : 1, err);
     }
@@ -63,7 +75,7 @@ static size_t chunk_cost(const rt_limits *limits, size_t sequences, size_t token
 }
 
 /* The length of computed sequence i. */
-static size_t computed_length(const rt_prepared *p, const retort_batch *batch, size_t i) {
+static size_t computed_length(const rt_prepared *p, const rt_batch *batch, size_t i) {
     return length_of(batch, p->distinct.first[i]);
 }
 
@@ -75,7 +87,7 @@ typedef struct span {
 
 /* The chunk that starts at `from`: ends as near to `target` tokens as whole sequences allow, and never
  * exceeds the capacity. */
-static span take(const rt_prepared *p, const retort_batch *batch, const rt_limits *limits, size_t from,
+static span take(const rt_prepared *p, const rt_batch *batch, const rt_limits *limits, size_t from,
                  size_t target) {
     span s = {.end = from, .longest = limits->padded}; /* one row of padding at least */
     while (s.end < p->distinct.count) {
@@ -100,9 +112,12 @@ static bool reserve_rows(rt_prepared *p, size_t rows, size_t sequences, bool pad
         rt_grow((void **)&p->mask_token_starts, &p->mask_token_start_capacity, sequences + p->chunk_count,
                 sizeof *p->mask_token_starts) &&
         rt_grow((void **)&p->places, &p->place_capacity, sequences + 1, sizeof *p->places);
-    for (int i = 0; i < 3; i++) {
-        fits = fits && rt_grow((void **)&p->rows32[i], &p->row_capacity[i], rows, sizeof *p->rows32[i]) &&
+    for (int i = 0; i < 4; i++) {
+        fits = fits &&
                rt_grow((void **)&p->sequence[i], &p->sequence_capacity[i], sequences, sizeof *p->sequence[i]);
+    }
+    for (int i = 0; i < 3; i++) {
+        fits = fits && rt_grow((void **)&p->rows32[i], &p->row_capacity[i], rows, sizeof *p->rows32[i]);
         if (padded)
             fits = fits && rt_grow((void **)&p->rows64[i], &p->wide_capacity[i], rows, sizeof *p->rows64[i]);
     }
@@ -111,7 +126,7 @@ static bool reserve_rows(rt_prepared *p, size_t rows, size_t sequences, bool pad
 
 /* Cuts the computed sequences into `count` chunks with about equally many tokens, or more chunks if the
  * capacity requires it. Sets batch, seq and rows of each chunk. */
-static retort_status cut(rt_prepared *p, const retort_batch *batch, const rt_limits *limits, size_t count,
+static retort_status cut(rt_prepared *p, const rt_batch *batch, const rt_limits *limits, size_t count,
                          retort_error *err) {
     size_t from = 0, tokens = 0;
     p->chunk_count = 0;
@@ -173,7 +188,7 @@ static size_t even_chunks(const rt_limits *limits, size_t tokens) {
     return (whole + limits->workers - 1) / limits->workers * limits->workers;
 }
 
-static retort_status choose_chunks(rt_prepared *p, const retort_batch *batch, const rt_limits *limits,
+static retort_status choose_chunks(rt_prepared *p, const rt_batch *batch, const rt_limits *limits,
                                    retort_error *err) {
     p->team = false;
     retort_status status = cut(p, batch, limits, rt_max(even_chunks(limits, p->tokens), 1), err);
@@ -184,7 +199,7 @@ static retort_status choose_chunks(rt_prepared *p, const retort_batch *batch, co
 
 /* Copies a sequence to its rows and records its mask tokens. `row`: its first row in the chunk; `at`: in
  * the storage. */
-static void fill_sequence(rt_prepared *p, const retort_batch *batch, const rt_limits *limits, size_t sequence,
+static void fill_sequence(rt_prepared *p, const rt_batch *batch, const rt_limits *limits, size_t sequence,
                           size_t row, size_t at) {
     size_t from = (size_t)batch->offsets[sequence], length = length_of(batch, sequence);
     int64_t pad = limits->after_pad ? limits->position_offset - 1 : -1;
@@ -214,7 +229,7 @@ static void fill_padding(rt_prepared *p, size_t at, size_t length, size_t seq) {
     }
 }
 
-static void fill_chunk(rt_prepared *p, const retort_batch *batch, const rt_limits *limits, size_t index,
+static void fill_chunk(rt_prepared *p, const rt_batch *batch, const rt_limits *limits, size_t index,
                        size_t at) {
     rt_chunk *chunk = &p->chunks[index];
     size_t first = p->first_sequence[index], row = 0, mask_tokens = p->mask_tokens;
@@ -223,6 +238,8 @@ static void fill_chunk(rt_prepared *p, const retort_batch *batch, const rt_limit
         size_t length = computed_length(p, batch, first + b), before = p->mask_tokens;
         p->sequence[0][first + b] = (int32_t)row;
         p->sequence[1][first + b] = (int32_t)length;
+        p->sequence[3][first + b] =
+            batch->unpooled != NULL ? batch->unpooled[p->distinct.first[first + b]] : 0;
         mask_token_starts[b] = (int32_t)(before - mask_tokens);
         fill_sequence(p, batch, limits, p->distinct.first[first + b], row, at + row);
         if (limits->padded) fill_padding(p, at + row, length, chunk->seq);
@@ -236,6 +253,7 @@ static void fill_chunk(rt_prepared *p, const retort_batch *batch, const rt_limit
     mask_token_starts[chunk->batch] = (int32_t)chunk->mask_tokens;
     chunk->starts = p->sequence[0] + first;
     chunk->lengths = p->sequence[1] + first;
+    chunk->unpooled = p->sequence[3] + first;
     chunk->mask_token_starts = mask_token_starts;
     chunk->mask_token_rows = p->mask_token_rows + mask_tokens;
     chunk->ids = p->rows32[0] + at;
@@ -247,7 +265,7 @@ static void fill_chunk(rt_prepared *p, const retort_batch *batch, const rt_limit
     chunk->wide_mask = p->rows64[2] + at;
 }
 
-static void fill(rt_prepared *p, const retort_batch *batch, const rt_limits *limits) {
+static void fill(rt_prepared *p, const rt_batch *batch, const rt_limits *limits) {
     size_t at = 0;
     p->mask_tokens = 0;
     for (size_t i = 0; i < p->chunk_count; i++) {
@@ -260,7 +278,7 @@ static void fill(rt_prepared *p, const retort_batch *batch, const rt_limits *lim
     }
 }
 
-retort_status rt_prepare(rt_prepared *out, const retort_batch *batch, const rt_limits *limits,
+retort_status rt_prepare(rt_prepared *out, const rt_batch *batch, const rt_limits *limits,
                          retort_error *err) {
     retort_status status = rt_batch_check(batch, limits, err);
     if (status == RETORT_OK) {
@@ -294,7 +312,7 @@ void rt_prepared_free(rt_prepared *prepared) {
     for (int i = 0; i < 3; i++) {
         free(prepared->rows32[i]);
         free(prepared->rows64[i]);
-        free(prepared->sequence[i]);
     }
+    for (int i = 0; i < 4; i++) free(prepared->sequence[i]);
     *prepared = (rt_prepared){0};
 }

@@ -41,17 +41,16 @@ typedef struct rt_prepared {
     /* Storage that the chunks point into. */
     int32_t *rows32[3];   /* ids, types, positions: [rows] each */
     int64_t *rows64[3];   /* the same as ONNX feeds them: ids, types, mask */
-    int32_t *sequence[3]; /* starts, lengths, rows of the result: [distinct.count] */
+    int32_t *sequence[4]; /* starts, lengths, rows of the result, unpooled: [distinct.count] */
     int32_t *mask_token_rows, *mask_token_starts;
-    size_t row_capacity[3], wide_capacity[3], sequence_capacity[3], mask_token_capacity,
+    size_t row_capacity[3], wide_capacity[3], sequence_capacity[4], mask_token_capacity,
         mask_token_start_capacity;
 } rt_prepared;
 
-/* Whether lengths, ids and types of a batch are within the limits. */
-retort_status rt_batch_check(const retort_batch *batch, const rt_limits *limits, retort_error *err);
+/* Whether lengths, ids, types and unpooled of a batch are within the limits. */
+retort_status rt_batch_check(const rt_batch *batch, const rt_limits *limits, retort_error *err);
 /* Allocates only if the batch is larger than any before. */
-retort_status rt_prepare(rt_prepared *out, const retort_batch *batch, const rt_limits *limits,
-                         retort_error *err);
+retort_status rt_prepare(rt_prepared *out, const rt_batch *batch, const rt_limits *limits, retort_error *err);
 void rt_prepared_free(rt_prepared *prepared);
 
 #endif

@@ -596,10 +596,11 @@ void rt_step_pool(const rt_step *step, const rt_chunk *chunk, rt_worker *worker)
     const float *x = rt_place_at(&step->in[POOL_X], worker);
     float *out = rt_place_at(&step->out[0], worker);
     for (size_t b = part.from; b < part.to; b++) {
-        rt_pool_args args = {.rows = (size_t)chunk->lengths[b],
+        size_t skipped = (size_t)chunk->unpooled[b];
+        rt_pool_args args = {.rows = (size_t)chunk->lengths[b] - skipped,
                              .n = rows->n,
-                             .first_weight = rows->kind == RT_REDUCE_WEIGHTED_MEAN,
-                             .x = x + (size_t)chunk->starts[b] * rows->n,
+                             .first_weight = rows->kind == RT_REDUCE_WEIGHTED_MEAN ? skipped + 1 : 0,
+                             .x = x + ((size_t)chunk->starts[b] + skipped) * rows->n,
                              .ldx = rows->n,
                              .y = out + b * rows->n};
         rows->pool(&args);

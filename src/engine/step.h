@@ -12,12 +12,13 @@ typedef struct rt_step rt_step;
 /* Whole sequences of a batch that pass through all steps together. The rows of an activation are the
  * tokens of the sequences, concatenated (ragged), or, for graphs below level 3, [batch, seq] padded rows. */
 typedef struct rt_chunk {
-    size_t batch;                           /* sequences */
-    size_t seq;                             /* padded: rows per sequence; ragged: 0 */
-    size_t rows;                            /* of an activation: tokens, or batch * seq */
-    size_t mask_tokens;                     /* rows that a fill head reads */
-    const int32_t *starts;                  /* [batch] first row of each sequence */
-    const int32_t *lengths;                 /* [batch] tokens of each sequence */
+    size_t batch;            /* sequences */
+    size_t seq;              /* padded: rows per sequence; ragged: 0 */
+    size_t rows;             /* of an activation: tokens, or batch * seq */
+    size_t mask_tokens;      /* rows that a fill head reads */
+    const int32_t *starts;   /* [batch] first row of each sequence */
+    const int32_t *lengths;  /* [batch] tokens of each sequence */
+    const int32_t *unpooled; /* [batch] first tokens of each sequence that pooling leaves out */
     const int32_t *ids, *types, *positions; /* [rows] */
     const int32_t *mask_token_rows;         /* [mask_tokens] rows that hold a mask token, ascending */
     const int32_t *mask_token_starts;       /* [batch + 1] first of mask_token_rows for each sequence */

@@ -264,6 +264,7 @@ retort_status rt_evaluate(retort_session *session, const retort_dataset *data,
     }
     retort_status status = check_data(&e, kind, err);
     if (status == RETORT_OK) status = check_classes(&e, err);
+    if (status == RETORT_OK) status = rt_model_unpooled(model, &e.encode, &e.feed.skip, err);
     if (status == RETORT_OK) status = check_reference(&e, err);
     if (status == RETORT_OK) status = prepare(&e, err);
     uint64_t before = *rt_session_truncated(session);

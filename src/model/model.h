@@ -80,6 +80,12 @@ void rt_model_drop_graph(retort_model *model);
 int rt_model_pooled_rows(const retort_model *model);
 /* A model whose rows are the vectors [tokens, hidden] that `model`, which embeds, pools. */
 retort_status rt_model_token_vectors(retort_model **out, const retort_model *model, retort_error *err);
+/* How many tokens at the beginning of texts encoded with these options pooling leaves out: those of the prompt, if the model's
+ * pooling does not include it; else 0. Refuses a model that cannot leave them out. */
+retort_status rt_model_unpooled(const retort_model *model, const rt_encode_options *options, size_t *out,
+                                retort_error *err);
+/* Why the model cannot leave tokens out of pooling; NULL: it can. */
+const char *rt_model_pools_all(const retort_model *model);
 retort_status rt_model_import(retort_model **out, const char *source, const retort_import_options *options,
                               retort_error *err);
 /* memory: limit in bytes for reading; 0: the default of base/budget.h. */

@@ -13,10 +13,10 @@ enum {
     PASSES = 9 /* the least counts: short ones are less often disturbed */
 };
 
-static retort_batch first_texts(const rt_probe *p, size_t n) {
+static rt_batch first_texts(const rt_probe *p, size_t n) {
     const rt_feed *feed = &p->texts.texts;
     bool types = rt_config_has_types(&p->texts.model->config);
-    return (retort_batch){feed->ids, types ? feed->types : NULL, feed->offsets, n};
+    return (rt_batch){feed->ids, types ? feed->types : NULL, feed->offsets, n, feed->unpooled};
 }
 
 static retort_status pause_of(const rt_probe *p, retort_error *err) {
@@ -30,11 +30,11 @@ static retort_status answer(const rt_probe *p, retort_model *model, retort_sessi
                             retort_matrix *out, retort_error *err) {
     retort_session_options options = RETORT_SESSION_OPTIONS;
     options.threads = p->threads;
-    retort_batch batch = first_texts(p, p->few);
+    rt_batch batch = first_texts(p, p->few);
     *session = NULL;
     retort_status status = pause_of(p, err);
     if (status == RETORT_OK) status = retort_session_open(session, model, &options, err);
-    return status == RETORT_OK ? retort_run(*session, &batch, out, err) : status;
+    return status == RETORT_OK ? rt_session_run(*session, &batch, out, err) : status;
 }
 
 /* Sum over i of (a - b)^2, and of a^2. */
@@ -159,12 +159,12 @@ retort_status rt_probe_rows(const rt_probe *p, retort_model *model, const char *
     options.threads = p->threads;
     options.tap = watch;
     options.tap_user = &w;
-    retort_batch batch = first_texts(p, p->texts.texts.n);
+    rt_batch batch = first_texts(p, p->texts.texts.n);
     retort_session *session = NULL;
     retort_matrix out;
     retort_error why = {0};
     retort_status status = retort_session_open(&session, model, &options, &why);
-    if (status == RETORT_OK) status = retort_run(session, &batch, &out, &why);
+    if (status == RETORT_OK) status = rt_session_run(session, &batch, &out, &why);
     if (status == RETORT_NONFINITE) status = RETORT_OK;
     if (w.status != RETORT_OK)
         status = w.status; /* *err says why */
@@ -210,14 +210,14 @@ static retort_status time_passes(const rt_probe *p, retort_session *session, con
                                  const rt_prune_modules *modules, double *least, retort_error *err) {
     size_t parts = modules->count + 1;
     double *pass = rt_calloc(parts, sizeof *pass);
-    retort_batch batch = first_texts(p, rt_min(p->texts.texts.n, TIMED));
+    rt_batch batch = first_texts(p, rt_min(p->texts.texts.n, TIMED));
     retort_matrix out;
     retort_status status = pass != NULL ? RETORT_OK : rt_fail_nomem(err, parts * sizeof *pass);
     for (int i = 0; status == RETORT_OK && i <= PASSES; i++) {
         for (size_t j = 0; j < parts; j++) pass[j] = 0;
         add_steps(session, graph, modules, -1, pass);
         status = pause_of(p, err);
-        if (status == RETORT_OK) status = retort_run(session, &batch, &out, err);
+        if (status == RETORT_OK) status = rt_session_run(session, &batch, &out, err);
         if (status == RETORT_NONFINITE) status = RETORT_OK; /* it takes as long */
         add_steps(session, graph, modules, 1, pass);
         for (size_t j = 0; i > 0 && j < parts; j++) least[j] = i == 1 ? pass[j] : fmin(least[j], pass[j]);

@@ -169,8 +169,8 @@ retort_status rt_calibration_prepare(rt_prepared *out, const rt_calibration *c, 
         .workers = 1,
         .output = output,
     };
-    retort_batch batch = {c->texts.ids, rt_config_has_types(config) ? c->texts.types : NULL, c->texts.offsets,
-                          c->texts.n};
+    rt_batch batch = {c->texts.ids, rt_config_has_types(config) ? c->texts.types : NULL, c->texts.offsets,
+                      c->texts.n, c->texts.unpooled};
     return rt_prepare(out, &batch, &limits, err);
 }
 

@@ -71,7 +71,7 @@ void rt_foreign_close(rt_foreign *f) {
     free(f->out);
 }
 
-retort_status rt_foreign_run(rt_foreign *f, rt_compute_fn compute, void *engine, const retort_batch *batch,
+retort_status rt_foreign_run(rt_foreign *f, rt_compute_fn compute, void *engine, const rt_batch *batch,
                              retort_matrix *out, retort_error *err) {
     retort_status status = rt_prepare(&f->batch, batch, &f->limits, err);
     if (status != RETORT_OK) return status;

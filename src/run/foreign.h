@@ -33,7 +33,7 @@ void rt_foreign_close(rt_foreign *f);
 /* Runs one chunk of [batch, seq] padded ids, and gives its outputs to rt_foreign_take. */
 typedef retort_status (*rt_compute_fn)(void *engine, const rt_chunk *chunk, retort_error *err);
 /* rt_provider.run: computes every sequence, duplicates too. */
-retort_status rt_foreign_run(rt_foreign *f, rt_compute_fn compute, void *engine, const retort_batch *batch,
+retort_status rt_foreign_run(rt_foreign *f, rt_compute_fn compute, void *engine, const rt_batch *batch,
                              retort_matrix *out, retort_error *err);
 
 /* The graph's inputs: "input_ids", "attention_mask", "token_type_ids"; -1: another one. */

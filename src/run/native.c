@@ -38,8 +38,7 @@ typedef struct native {
     uint64_t runs;
 } native;
 
-static retort_status native_run(void *state, const retort_batch *batch, retort_matrix *out,
-                                retort_error *err) {
+static retort_status native_run(void *state, const rt_batch *batch, retort_matrix *out, retort_error *err) {
     native *n = state;
     retort_status status = rt_prepare(&n->batch, batch, &n->limits, err);
     if (status != RETORT_OK) return status;

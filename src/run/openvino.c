@@ -251,8 +251,7 @@ static retort_status compute(void *state, const rt_chunk *chunk, retort_error *e
     return status;
 }
 
-static retort_status openvino_run(void *state, const retort_batch *batch, retort_matrix *out,
-                                  retort_error *err) {
+static retort_status openvino_run(void *state, const rt_batch *batch, retort_matrix *out, retort_error *err) {
     engine *e = state;
     return rt_foreign_run(&e->foreign, compute, e, batch, out, err);
 }

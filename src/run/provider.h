@@ -3,6 +3,7 @@
 #ifndef RT_RUN_PROVIDER_H
 #define RT_RUN_PROVIDER_H
 
+#include "engine/batch.h"
 #include "model/model.h"
 
 typedef struct rt_provider rt_provider;
@@ -17,7 +18,7 @@ struct rt_provider {
     retort_status (*open)(const rt_provider *provider, void **state, const retort_model *model,
                           const retort_session_options *options, retort_error *err);
     /* Rows of *out stay valid until the next call. */
-    retort_status (*run)(void *state, const retort_batch *batch, retort_matrix *out, retort_error *err);
+    retort_status (*run)(void *state, const rt_batch *batch, retort_matrix *out, retort_error *err);
     void (*describe)(const void *state, retort_session_info *info);
     retort_status (*step)(const void *state, size_t index, retort_step_info *info);
     void (*close)(void *state); /* accepts NULL */

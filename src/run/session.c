@@ -18,8 +18,9 @@ struct retort_session {
     rt_stages *stages; /* of a cascade, which owns `state`; else NULL */
     rt_word_cache *cache;
     bool special_as_text, token_vectors;
-    const char *prompt; /* the model's; "" for none */
-    uint64_t truncated; /* texts so far */
+    const char *prompt;    /* the model's; "" for none */
+    const char *pools_all; /* why no tokens can be left out of pooling; NULL: they can */
+    uint64_t truncated;    /* texts so far */
 };
 
 static const rt_provider *const providers[] = {
@@ -54,6 +55,21 @@ retort_status retort_provider(size_t index, retort_provider_info *info) {
     return RETORT_OK;
 }
 
+/* Whether the prompt's tokens can be left out of pooling, if they must be. */
+static retort_status check_pooling(retort_session *session, const retort_model *model, retort_error *err) {
+    size_t count;
+    const rt_encode_options options = {.prompt = session->prompt};
+    bool native = session->provider == &rt_provider_native;
+    session->pools_all = native ? rt_model_pools_all(model) : "only the provider native can leave them out";
+    retort_status status = rt_model_unpooled(model, &options, &count, err);
+    if (status != RETORT_OK || count == 0 || native) return status;
+    return rt_fail(
+        err, RETORT_UNSUPPORTED,
+        "provider '%s': the model does not pool the tokens of the prompt '%.60s' (include_prompt is "
+        "false): %s",
+        session->provider->name, session->prompt, session->pools_all);
+}
+
 static retort_status open_session(retort_session *session, retort_model *model,
                                   retort_session_options options, retort_error *err) {
     if (options.provider == NULL) options.provider = "native";
@@ -74,6 +90,7 @@ static retort_status open_session(retort_session *session, retort_model *model,
         options.prompt_name != NULL ? options.prompt_name : model->config.sentences.default_prompt;
     retort_status status = rt_config_prompt(&model->config, name, &session->prompt, err);
     if (status == RETORT_OK) status = find_provider(&session->provider, options.provider, err);
+    if (status == RETORT_OK) status = check_pooling(session, model, err);
     if (status != RETORT_OK) return status;
     if (options.token_vectors && strcmp(options.provider, "native") != 0)
         return rt_fail(err, RETORT_ARGUMENT, "token vectors: only the provider native gives them");
@@ -138,10 +155,26 @@ static void keep_columns(const rt_config *config, retort_matrix *out) {
 
 retort_status retort_run(retort_session *session, const retort_batch *batch, retort_matrix *out,
                          retort_error *err) {
+    return retort_run_unpooled(session, batch, NULL, out, err);
+}
+
+retort_status retort_run_unpooled(retort_session *session, const retort_batch *batch, const int32_t *unpooled,
+                                  retort_matrix *out, retort_error *err) {
     if (session == NULL || batch == NULL || out == NULL ||
         (batch->n > 0 && (batch->ids == NULL || batch->offsets == NULL))) {
         return rt_fail(err, RETORT_ARGUMENT,
                        "run: a session, a batch with ids and offsets, and a result are needed");
+    }
+    const rt_batch whole = {batch->ids, batch->types, batch->offsets, batch->n, unpooled};
+    return rt_session_run(session, &whole, out, err);
+}
+
+retort_status rt_session_run(retort_session *session, const rt_batch *batch, retort_matrix *out,
+                             retort_error *err) {
+    for (size_t i = 0; session->pools_all != NULL && batch->unpooled != NULL && i < batch->n; i++) {
+        if (batch->unpooled[i] != 0)
+            return rt_fail(err, RETORT_UNSUPPORTED, "sequence %zu has %d tokens not to be pooled, but %s", i,
+                           batch->unpooled[i], session->pools_all);
     }
     retort_status status = session->stages != NULL ? rt_stages_run(session->stages, batch, out, err)
                                                    : session->provider->run(session->state, batch, out, err);

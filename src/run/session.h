@@ -3,6 +3,7 @@
 #ifndef RT_RUN_SESSION_H
 #define RT_RUN_SESSION_H
 
+#include "engine/batch.h"
 #include "model/model.h"
 
 struct retort_session; /* retort_session_open / close / run / step / describe are in session.c */
@@ -11,6 +12,9 @@ struct retort_session; /* retort_session_open / close / run / step / describe ar
 const retort_model *rt_session_model(const retort_session *session);
 bool rt_session_special_as_text(const retort_session *session);
 bool rt_session_token_vectors(const retort_session *session);
+/* retort_run. */
+retort_status rt_session_run(retort_session *session, const rt_batch *batch, retort_matrix *out,
+                             retort_error *err);
 /* The prompt before each text. */
 const char *rt_session_prompt(const retort_session *session);
 /* The word cache of the session. */

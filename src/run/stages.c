@@ -81,12 +81,12 @@ retort_status rt_stages_open(rt_stages **out, const retort_model *model, const r
     return status;
 }
 
-static size_t length_of(const retort_batch *batch, size_t i) {
+static size_t length_of(const rt_batch *batch, size_t i) {
     return (size_t)(batch->offsets[i + 1] - batch->offsets[i]);
 }
 
 /* Room for the results of a batch, and all of it as the batch of a stage. */
-static retort_status reserve(rt_stages *s, const retort_batch *batch, retort_error *err) {
+static retort_status reserve(rt_stages *s, const rt_batch *batch, retort_error *err) {
     size_t n = batch->n, tokens = n > 0 ? (size_t)batch->offsets[n] : 0, floats;
     if (n > UINT32_MAX || !rt_mul(rt_max(n, 1), (size_t)s->model->config.labels, &floats))
         return rt_fail(err, RETORT_LIMIT, "batch: %zu sequences are too many", n);
@@ -100,7 +100,7 @@ static retort_status reserve(rt_stages *s, const retort_batch *batch, retort_err
 }
 
 /* The sequences that wait, as a batch. */
-static retort_batch gather(rt_stages *s, const retort_batch *batch, size_t waiting) {
+static rt_batch gather(rt_stages *s, const rt_batch *batch, size_t waiting) {
     int32_t at = 0;
     if (waiting == batch->n) return *batch;
     s->offsets[0] = 0;
@@ -111,7 +111,7 @@ static retort_batch gather(rt_stages *s, const retort_batch *batch, size_t waiti
         at += (int32_t)length;
         s->offsets[i + 1] = at;
     }
-    return (retort_batch){
+    return (rt_batch){
         .ids = s->ids, .types = batch->types != NULL ? s->types : NULL, .offsets = s->offsets, .n = waiting};
 }
 
@@ -129,10 +129,10 @@ static bool is_sure(const rt_stages *s, size_t stage, const float *logits) {
 }
 
 /* Runs the stage on the n sequences that wait; returns how many still do. */
-static retort_status run_stage(rt_stages *s, size_t stage, const retort_batch *batch, size_t *n,
+static retort_status run_stage(rt_stages *s, size_t stage, const rt_batch *batch, size_t *n,
                                retort_error *err) {
     const rt_cascade *cascade = s->model->cascade;
-    retort_batch own = {0};
+    rt_batch own = {0};
     retort_matrix rows = {.columns = (size_t)s->model->config.labels};
     if (s->states[stage] != NULL) {
         own = gather(s, batch, *n);
@@ -159,7 +159,7 @@ static retort_status run_stage(rt_stages *s, size_t stage, const retort_batch *b
     return RETORT_OK;
 }
 
-retort_status rt_stages_run(rt_stages *s, const retort_batch *batch, retort_matrix *out, retort_error *err) {
+retort_status rt_stages_run(rt_stages *s, const rt_batch *batch, retort_matrix *out, retort_error *err) {
     size_t waiting = batch->n;
     retort_status status = rt_batch_check(batch, &s->limits, err);
     if (status == RETORT_OK) status = reserve(s, batch, err);

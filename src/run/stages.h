@@ -14,8 +14,7 @@ retort_status rt_stages_open(rt_stages **out, const retort_model *model, const r
 /* Accepts NULL. */
 void rt_stages_close(rt_stages *stages);
 /* *out: [n, labels], as retort_run gives it, each row from the stage that answered. Valid until the next call. */
-retort_status rt_stages_run(rt_stages *stages, const retort_batch *batch, retort_matrix *out,
-                            retort_error *err);
+retort_status rt_stages_run(rt_stages *stages, const rt_batch *batch, retort_matrix *out, retort_error *err);
 /* The stage of each row of the last run. */
 const uint8_t *rt_stages_answered_by(const rt_stages *stages);
 /* The state of the provider for the full model. */

@@ -16,7 +16,7 @@ static retort_status each_batch(retort_session *session, const retort_text *text
     const retort_model *model = rt_session_model(session);
     rt_encode_options options = rt_feed_options(session, -1);
     rt_feed feed = {0};
-    retort_status status = RETORT_OK;
+    retort_status status = rt_model_unpooled(model, &options, &feed.skip, err);
     for (size_t i = 0; status == RETORT_OK && i < n;) {
         retort_matrix rows;
         size_t first = i;

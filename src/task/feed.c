@@ -30,6 +30,7 @@ void rt_feed_free(rt_feed *feed) {
     free(feed->ids);
     free(feed->types);
     free(feed->offsets);
+    free(feed->unpooled);
     free(feed->texts);
     rt_encoding_free(&feed->pair);
     *feed = (rt_feed){0};
@@ -42,6 +43,7 @@ static retort_status reserve(rt_feed *feed, size_t more, retort_error *err) {
     if (!rt_grow((void **)&feed->ids, &feed->id_capacity, need, sizeof *feed->ids) ||
         !rt_grow((void **)&feed->types, &feed->type_capacity, need, sizeof *feed->types) ||
         !rt_grow((void **)&feed->offsets, &feed->offset_capacity, feed->n + 2, sizeof *feed->offsets) ||
+        !rt_grow((void **)&feed->unpooled, &feed->unpooled_capacity, feed->n + 1, sizeof *feed->unpooled) ||
         !rt_grow((void **)&feed->texts, &feed->text_capacity, feed->n + 1, sizeof *feed->texts)) {
         return rt_fail_nomem(err, need * sizeof *feed->ids);
     }
@@ -52,6 +54,7 @@ static void end_sequence(rt_feed *feed, size_t tokens) {
     feed->offsets[0] = 0;
     feed->tokens = tokens;
     feed->texts[feed->n] = feed->text;
+    feed->unpooled[feed->n] = (int32_t)feed->skip;
     feed->offsets[++feed->n] = (int32_t)tokens;
 }
 
@@ -96,7 +99,7 @@ static retort_status name_text(const rt_feed *feed, const retort_matrix *out, re
 retort_status rt_feed_run(const rt_feed *feed, retort_session *session, retort_matrix *out,
                           retort_error *err) {
     bool types = rt_config_has_types(&rt_session_model(session)->config);
-    retort_batch batch = {feed->ids, types ? feed->types : NULL, feed->offsets, feed->n};
-    retort_status status = retort_run(session, &batch, out, err);
+    rt_batch batch = {feed->ids, types ? feed->types : NULL, feed->offsets, feed->n, feed->unpooled};
+    retort_status status = rt_session_run(session, &batch, out, err);
     return status == RETORT_NONFINITE ? name_text(feed, out, err) : status;
 }

@@ -13,10 +13,11 @@ enum { RT_FEED_MASKED = 2048 };
 typedef struct rt_feed {
     int32_t *ids, *types; /* [tokens] */
     int32_t *offsets;     /* [n + 1] */
+    int32_t *unpooled;    /* [n] */
     size_t *texts;        /* [n] index of the text of each sequence, as given by the caller */
     size_t tokens, n;
-    size_t text; /* of the next sequence; set by the caller */
-    size_t id_capacity, type_capacity, offset_capacity, text_capacity;
+    size_t text, skip; /* of the next sequence: of which text it is, tokens not to pool; set by the caller */
+    size_t id_capacity, type_capacity, offset_capacity, unpooled_capacity, text_capacity;
     rt_encoding pair; /* scratch */
 } rt_feed;
 

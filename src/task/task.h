@@ -17,6 +17,8 @@ retort_status rt_embed(retort_session *session, const retort_text *texts, size_t
 /* The tokenizer of a model with a word cache. rt_tokenizing_free accepts NULL. */
 retort_status rt_tokenizing_new(retort_encoder **out, retort_model *model, retort_error *err);
 void rt_tokenizing_free(retort_encoder *encoder);
+retort_status rt_tokenizing_unpooled(retort_encoder *encoder, const retort_tokenize_options *options,
+                                     size_t *count, retort_error *err);
 retort_status rt_tokenizing_encode(retort_encoder *encoder, const retort_text *text,
                                    const retort_tokenize_options *options, int32_t *ids, int32_t *types,
                                    size_t capacity, size_t *count, retort_error *err);

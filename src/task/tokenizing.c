@@ -67,18 +67,32 @@ static retort_status encode_pair(retort_encoder *encoder, const retort_text *tex
     return status;
 }
 
+/* The options of rt_encode: with the prompt, if its name is known. */
+static retort_status read_options(retort_encoder *encoder, const retort_tokenize_options *options,
+                                  rt_encode_options *out, retort_error *err) {
+    const rt_config *config = &encoder->model->config;
+    int64_t length = options->max_length < 0 ? config->max_length : options->max_length;
+    *out = (rt_encode_options){.max_length = (size_t)length,
+                               .special_as_text = options->special_as_text,
+                               .side = options->side,
+                               .truncation = options->only_first ? RT_ONLY_FIRST : RT_LONGEST_FIRST,
+                               .cache = encoder->cache};
+    return rt_config_prompt(config, options->prompt_name, &out->prompt, err);
+}
+
+retort_status rt_tokenizing_unpooled(retort_encoder *encoder, const retort_tokenize_options *options,
+                                     size_t *count, retort_error *err) {
+    rt_encode_options encode;
+    retort_status status = read_options(encoder, options, &encode, err);
+    return status == RETORT_OK ? rt_model_unpooled(encoder->model, &encode, count, err) : status;
+}
+
 retort_status rt_tokenizing_encode(retort_encoder *encoder, const retort_text *text,
                                    const retort_tokenize_options *options, int32_t *ids, int32_t *types,
                                    size_t capacity, size_t *count, retort_error *err) {
-    int64_t length = options->max_length < 0 ? encoder->model->config.max_length : options->max_length;
-    rt_encode_options encode = {.max_length = (size_t)length,
-                                .special_as_text = options->special_as_text,
-                                .side = options->side,
-                                .truncation = options->only_first ? RT_ONLY_FIRST : RT_LONGEST_FIRST,
-                                .cache = encoder->cache};
+    rt_encode_options encode;
     bool paired = text->pair != NULL;
-    retort_status status =
-        rt_config_prompt(&encoder->model->config, options->prompt_name, &encode.prompt, err);
+    retort_status status = read_options(encoder, options, &encode, err);
     if (status != RETORT_OK) return status;
     status = paired ? encode_pair(encoder, text, &encode, count, err)
                     : encode_one(encoder, text, &encode, count, err);

@@ -53,6 +53,13 @@ bool rt_many_unknown(const rt_token_count *count) {
     return count->unknown > count->tokens / 10;
 }
 
+bool rt_tokenizer_is_special(const rt_tokenizer *tokenizer, int32_t id) {
+    const rt_tokenizer_info *info = &tokenizer->info;
+    if (id < 0 || id >= info->pieces) return false;
+    return tokenizer->added.special[id] || id == info->unk || id == info->cls || id == info->sep ||
+           id == info->pad || id == info->mask;
+}
+
 const char *rt_tokenizer_piece(const rt_tokenizer *tokenizer, int32_t id) {
     const rt_token_model *model = &tokenizer->model;
     if (id >= 0 && (size_t)id < model->count) {

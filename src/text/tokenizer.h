@@ -67,6 +67,7 @@ bool rt_many_unknown(const rt_token_count *count);
 /* NUL-terminated piece of an id, or NULL. Id of a piece, or -1. */
 const char *rt_tokenizer_piece(const rt_tokenizer *tokenizer, int32_t id);
 int32_t rt_tokenizer_id(const rt_tokenizer *tokenizer, const char *piece, size_t length);
+bool rt_tokenizer_is_special(const rt_tokenizer *tokenizer, int32_t id);
 
 /* Turns ids into text: calls `write` once per piece. */
 retort_status rt_decode(const rt_tokenizer *tokenizer, const int32_t *ids, size_t n, bool skip_special,

@@ -80,7 +80,7 @@ static void add_sequence(rt_batches *b, size_t index, size_t first, size_t lengt
     b->offsets[index + 1] = (int32_t)(at + length);
 }
 
-retort_status rt_batches_sequences(rt_batches *b, const size_t *which, size_t n, retort_batch *out,
+retort_status rt_batches_sequences(rt_batches *b, const size_t *which, size_t n, rt_batch *out,
                                    retort_error *err) {
     const rt_example *items = b->examples->items;
     bool pairs = b->examples->kind == RT_TARGET_PAIR;
@@ -95,6 +95,6 @@ retort_status rt_batches_sequences(rt_batches *b, const size_t *which, size_t n,
     for (size_t i = 0; i < n; i++) add_sequence(b, i, items[which[i]].first, items[which[i]].length);
     for (size_t i = 0; pairs && i < n; i++)
         add_sequence(b, n + i, items[which[i]].other_first, items[which[i]].other_length);
-    *out = (retort_batch){.n = sequences, .ids = b->ids, .types = b->types, .offsets = b->offsets};
+    *out = (rt_batch){.n = sequences, .ids = b->ids, .types = b->types, .offsets = b->offsets};
     return RETORT_OK;
 }

@@ -29,7 +29,7 @@ void rt_batches_free(rt_batches *batches);
 void rt_batches_at(rt_batches *batches, size_t step, const size_t **which, size_t *n);
 /* Their sequences, one after the other: of RT_TARGET_PAIR all first ones, then all second ones. Valid until the next
  * call. */
-retort_status rt_batches_sequences(rt_batches *batches, const size_t *which, size_t n, retort_batch *out,
+retort_status rt_batches_sequences(rt_batches *batches, const size_t *which, size_t n, rt_batch *out,
                                    retort_error *err);
 
 #endif

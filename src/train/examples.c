@@ -210,6 +210,11 @@ static retort_status set_encoding(reading *r, int64_t max_length, retort_error *
     r->encode = (rt_encode_options){.max_length = (size_t)length, .truncated = &r->out->truncated};
     r->encode.words = true;
     retort_status status = rt_config_prompt(config, config->sentences.default_prompt, &r->encode.prompt, err);
+    if (status == RETORT_OK && config->sentences.skips_prompt && *r->encode.prompt != '\0')
+        return rt_fail(err, RETORT_UNSUPPORTED,
+                       "training: the model does not pool the tokens of its default prompt '%.60s' "
+                       "(include_prompt is false), and the gradients of that are not computed",
+                       config->sentences.default_prompt);
     if (status != RETORT_OK) return status;
     r->encode.cache = rt_word_cache_new(r->model->tokenizer, 0);
     return r->encode.cache != NULL ? RETORT_OK : rt_fail(err, RETORT_NOMEM, "training: out of memory");

@@ -248,7 +248,7 @@ static void catch_up(rt_loop *l, const rt_node *embed, int operand, size_t n) {
 }
 
 /* The rows of tables that a batch reads. */
-static retort_status catch_up_tables(rt_loop *l, const retort_batch *batch, retort_error *err) {
+static retort_status catch_up_tables(rt_loop *l, const rt_batch *batch, retort_error *err) {
     const rt_graph *graph = &l->trainee->model->graph;
     size_t tokens = (size_t)batch->offsets[batch->n], longest = 1;
     for (size_t i = 0; i < batch->n; i++)
@@ -307,7 +307,7 @@ static retort_status take_step(rt_loop *l, retort_error *err) {
     rt_optimizer *optimizer = l->optimizer;
     size_t step = optimizer->step, n;
     const size_t *which;
-    retort_batch batch;
+    rt_batch batch;
     double loss = 0, norm;
     int64_t from = rt_now_ns();
     rt_batches_at(l->batches, step, &which, &n);

@@ -174,8 +174,8 @@ typedef struct gathered {
     size_t id_capacity, type_capacity, offset_capacity;
 } gathered;
 
-static retort_status gather(gathered *g, const rt_examples *examples, size_t from, bool types,
-                            retort_batch *out, retort_error *err) {
+static retort_status gather(gathered *g, const rt_examples *examples, size_t from, bool types, rt_batch *out,
+                            retort_error *err) {
     size_t tokens = 0, n = 0, first, length;
     for (; from + n < sequences_of(examples) && tokens < BATCH_TOKENS; n++) {
         range_of(examples, from + n, &first, &length);
@@ -189,7 +189,7 @@ static retort_status gather(gathered *g, const rt_examples *examples, size_t fro
         tokens += length;
         g->offsets[n + 1] = (int32_t)tokens;
     }
-    *out = (retort_batch){g->ids, types ? g->types : NULL, g->offsets, n};
+    *out = (rt_batch){g->ids, types ? g->types : NULL, g->offsets, n, NULL};
     return RETORT_OK;
 }
 
@@ -212,7 +212,7 @@ static retort_status run_all(rt_teacher *t, const rt_examples *examples, const r
                              retort_error *err) {
     gathered g = {0};
     rt_prepared prepared = {0};
-    retort_batch batch;
+    rt_batch batch;
     retort_status status = RETORT_OK;
     const rt_limits limits = limits_of(t, options->rows);
     teaching run = {.teacher = t, .examples = examples, .batch = &prepared};

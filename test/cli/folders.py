@@ -285,14 +285,34 @@ def prompts():
 
 @test
 def prompts_that_are_not_pooled():
-    pooling = {"1_Pooling/config.json": {"include_prompt": False}}
+    source = checkpoint("package-unpooled")
+    golden = json.loads((pathlib.Path(source) / "golden.json").read_text())
+    skips, pooled = HERE / "skips.retort", folder("package-unpooled", "pooled", {"1_Pooling/config.json": {"include_prompt": True}})
+    retort("import", source, "-o", skips)
+    for name, wanted in golden["prompted"].items():
+        found = rows("run", skips, *golden["prompt_texts"], "--prompt-name", name)
+        for row, numbers in zip(found, wanted):
+            assert all(abs(a - b) < 1e-5 for a, b in zip(row["embedding"], numbers)), name
+    assert vector(skips, "film") == vector(pooled, "film")
+    assert vector(skips, "film", "--prompt-name", "query") != vector(pooled, "film", "--prompt-name", "query")
+    quantized, data = HERE / "skips8.retort", HERE / "unpooled.tsv"
+    retort("quantize", skips, "-o", quantized)
+    assert vector(quantized, "film", "--prompt-name", "query") != vector(quantized, "this is: film")
+    data.write_text("sentence1\tsentence2\tscore\ngood\tbad\t1\ngreat film\tfilm\t2\nacting\tplay was\t3\n")
+    logits = [rows("eval", model, "--data", data, "--prompt-name", "query", "--logits", HERE / "logits") and
+              (HERE / "logits").read_bytes() for model in (skips, pooled)]
+    assert logits[0] != logits[1]
+    # what cannot leave tokens out says why
     chosen = {SENTENCES: {"prompts": {"query": "good "}, "default_prompt_name": "query"}}
-    fails(3, "include_prompt is false", "run", folder(PACKAGE, "skips", {**pooling, **chosen}), "a")
-    path = folder(PACKAGE, "skips", {**pooling, SENTENCES: {"prompts": {"query": "good "}}})
-    retort("import", path, "-o", HERE / "skips.retort")
-    for source in path, HERE / "skips.retort":
-        assert vector(source, "a") == vector(checkpoint(PACKAGE), "a")
-        fails(1, "include_prompt is false", "run", source, "a", "--prompt-name", "query")
+    first = {"1_Pooling/config.json": {"pooling_mode": "cls", "include_prompt": False, "embedding_dimension": 16}}
+    fails(1, "versions of sentence-transformers disagree", "run", folder("package-unpooled", "first", {**first, **chosen}), "a")
+    fails(1, "only the provider native", "run", source, "a", "--prompt-name", "query", "--provider", "onnxruntime")
+    retort("import", source, "--level", "2", "-o", HERE / "skips2.retort")
+    fails(1, "below level 3", "run", HERE / "skips2.retort", "a", "--prompt-name", "query")
+    assert len(vector(HERE / "skips2.retort", "a")) == 80
+    assert "does not pool the tokens of its prompts" in retort("export", skips, "-o", HERE / "skips.onnx")[1]
+    assert retort("export", pooled, "-o", HERE / "pooled.onnx")[1] == ""
+    fails(3, "default prompt 'query'", "train", folder("package-unpooled", "default", chosen), "--data", data, "-o", HERE / "no.retort")
 
 
 @test

@@ -5,6 +5,7 @@
     wire.py RETORT SOURCE_ROOT EXAMPLES_FOLDER
 """
 import base64
+import concurrent.futures
 import json
 import math
 import pathlib
@@ -141,6 +142,14 @@ def what_is_asked_of_vectors():
         same_vector(other.post("/embed", {"inputs": "film", "normalize": False})[0], wanted[:5])
         same_vector(other.post("/v1/embeddings", {"input": "film"})["data"][0]["embedding"], unit(wanted[:5]))
         assert other.get("/info")["model_type"]["embedding"]["dimensions"] == 5
+    unpooled = json.loads((GOLDEN / "checkpoints/package-unpooled/golden.json").read_text())
+    with Server(checkpoint("package-unpooled")) as other:  # one batch, whose texts have different prompts
+        asked = {"inputs": unpooled["prompt_texts"], "normalize": False}
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            answers = list(pool.map(lambda name: (name, other.post("/embed", {**asked, "prompt_name": name})), list(unpooled["prompted"]) * 3))
+        for name, vectors in answers:
+            for vector, wanted in zip(vectors, unpooled["prompted"][name]):
+                same_vector(vector, wanted)
     with Server(model("bert-embed")) as other:  # a plain encoder: the mean, of length 1 when asked for
         same_vector(other.post("/embed", {"inputs": "film", "normalize": False})[0], expected("bert-embed", "film"))
         same_vector(other.post("/embed", {"inputs": "film"})[0], unit(expected("bert-embed", "film")))

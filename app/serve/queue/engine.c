@@ -78,6 +78,7 @@ static retort_batch gather(srv_worker *w, bool tokens) {
     for (size_t i = 0; i < batch->count; i++) {
         const srv_entry *entry = batch->entries[i];
         if (srv_entry_has_tokens(entry) != tokens) continue;
+        w->unpooled[n] = srv_entry_unpooled(entry);
         w->offsets[n++] = (int32_t)at;
         memcpy(w->ids + at, entry->key, entry->tokens * sizeof *entry->key);
         memcpy(w->types + at, entry->key + entry->tokens, entry->tokens * sizeof *entry->key);
@@ -117,7 +118,8 @@ static retort_status run_kind(srv_worker *w, bool tokens) {
         status = retort_session_open(&sessions->tokens, engine->model, &options, NULL);
     }
     if (status == RETORT_OK && !engine->options->no_op)
-        status = retort_run(tokens ? sessions->tokens : sessions->session, &ids, &out, NULL);
+        status =
+            retort_run_unpooled(tokens ? sessions->tokens : sessions->session, &ids, w->unpooled, &out, NULL);
     if (status != RETORT_OK && status != RETORT_NONFINITE) return status;
     if (status == RETORT_OK && engine->shadow != NULL && out.data != NULL)
         srv_shadow_note(engine->shadow, &ids, &out, retort_session_answered_by(sessions->session));
@@ -198,8 +200,10 @@ static retort_status open_worker(srv_worker *w, srv_engine *engine, int threads,
     w->engine = engine;
     w->batch.entries = calloc(texts, sizeof *w->batch.entries);
     w->offsets = calloc(texts + 1, sizeof *w->offsets);
+    w->unpooled = calloc(texts, sizeof *w->unpooled);
     w->batch.answers = calloc(texts, sizeof *w->batch.answers);
-    bool fits = w->batch.entries != NULL && w->batch.answers != NULL && w->offsets != NULL;
+    bool fits =
+        w->batch.entries != NULL && w->batch.answers != NULL && w->offsets != NULL && w->unpooled != NULL;
     if (!fits || !reserve(w, (size_t)options->batch_tokens)) return fail(err, RETORT_NOMEM, "out of memory");
     return open_sessions(&w->own, engine, threads, err);
 }
@@ -208,6 +212,7 @@ static void close_worker(srv_worker *w) {
     close_sessions(&w->own);
     free(w->batch.entries);
     free(w->offsets);
+    free(w->unpooled);
     free(w->ids);
     free(w->types);
     free(w->batch.answers);

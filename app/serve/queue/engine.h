@@ -34,7 +34,7 @@ typedef struct srv_worker {
     pthread_t thread;
     bool started;
     srv_batch batch;
-    int32_t *ids, *types, *offsets;
+    int32_t *ids, *types, *offsets, *unpooled;
     size_t capacity;      /* tokens */
     atomic_llong running; /* since when; 0: idle */
 } srv_worker;

@@ -45,10 +45,13 @@ struct srv_entry {
     int32_t key[]; /* [size]; for models with one row of numbers per text: [2, tokens] ids, then types */
 };
 
-/* For models with one row of numbers per text: whether the token vectors are requested, [tokens, hidden].
- * One more number at the end of the key says so. */
+/* For models with one row of numbers per text: whether the token vectors are requested, [tokens, hidden], and how many of the first
+ * tokens are not pooled. One more number at the end of the key says so, if it is not 0: the second twice, plus the first. */
 static inline bool srv_entry_has_tokens(const srv_entry *entry) {
-    return entry->size == 2 * entry->tokens + 1;
+    return entry->size > 2 * entry->tokens && entry->key[2 * entry->tokens] % 2 == 1;
+}
+static inline int32_t srv_entry_unpooled(const srv_entry *entry) {
+    return entry->size > 2 * entry->tokens ? entry->key[2 * entry->tokens] / 2 : 0;
 }
 
 /* One text of a job. */

@@ -53,6 +53,7 @@ typedef struct srv_call {
     srv_ask ask;
     srv_engine *engine;
     const char *prompt_name; /* one of the model's prompts, or NULL */
+    size_t unpooled;         /* tokens of the prompt that are not pooled */
     srv_job job;             /* job.items NULL: no model is needed */
     size_t tokens, characters, truncated;
     size_t charged; /* bytes taken from the budget for the call itself */

@@ -224,6 +224,13 @@ static bool has_no_padding(srv_call *call, size_t index, const srv_encoder *s, s
     return true;
 }
 
+/* A text that is nothing but its prompt is refused here, too. */
+static bool has_pooled(srv_call *call, size_t index, size_t n) {
+    return call->unpooled < n || call->unpooled == 0 ||
+           srv_call_fail(call, SRV_ERROR_INVALID, "text %zu has no tokens but those of the prompt, %zu",
+                         index, n);
+}
+
 /* Adds an entry to the job, with so many bytes more than its own. */
 static bool add_entry(srv_call *call, srv_entry *entry, size_t index, size_t bytes) {
     call->job.items[index].entry = entry;
@@ -236,12 +243,13 @@ static bool add_ids(srv_call *call, size_t index, const srv_encoder *s, size_t n
     bool all = call->ask.token_vectors;
     const retort_info *info = &call->engine->info;
     size_t numbers = all ? n * (size_t)info->hidden : (size_t)info->labels;
-    srv_entry *entry = srv_entry_new(n, 2 * n + all);
+    size_t more = 2 * (all ? 0 : call->unpooled) + all;
+    srv_entry *entry = srv_entry_new(n, 2 * n + (more > 0));
     if (entry == NULL) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
     if (!add_entry(call, entry, index, numbers * sizeof(float))) return false;
     memcpy(entry->key, s->ids, n * sizeof *s->ids);
     memcpy(entry->key + n, s->types, n * sizeof *s->types);
-    if (all) entry->key[2 * n] = 1;
+    if (more > 0) entry->key[2 * n] = (int32_t)more;
     return true;
 }
 
@@ -289,7 +297,26 @@ static bool add_input(srv_call *call, size_t index, srv_encoder *s) {
         retort_windows_free(windows);
         return false;
     }
-    return fine && has_no_padding(call, index, s, n) && add_ids(call, index, s, n);
+    return fine && has_no_padding(call, index, s, n) && has_pooled(call, index, n) &&
+           add_ids(call, index, s, n);
+}
+
+/* How many tokens of the prompt are not pooled. */
+static bool count_unpooled(srv_call *call, srv_encoder *s) {
+    retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
+    const char *provider = call->service->options->provider;
+    retort_error err = {0};
+    if (call->ask.texts == NULL || call->prompt_name == NULL) return true;
+    options.special_as_text = !call->service->options->keep_special;
+    options.prompt_name = call->prompt_name;
+    retort_status status = retort_encoder_unpooled(s->encoder, &options, &call->unpooled, &err);
+    if (status == RETORT_NOMEM) return srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+    if (status != RETORT_OK) return srv_call_fail(call, SRV_ERROR_INVALID, "prompt_name: %s", err.text);
+    return call->unpooled == 0 || provider == NULL || strcmp(provider, "native") == 0 ||
+           srv_call_fail(call, SRV_ERROR_INVALID,
+                         "prompt_name: the model does not pool the tokens of '%s', which only the provider "
+                         "native can leave out",
+                         call->prompt_name);
 }
 
 bool srv_call_encode(srv_call *call) {
@@ -302,6 +329,7 @@ bool srv_call_encode(srv_call *call) {
     call->job.items = calloc(count, sizeof *call->job.items);
     bool fine = s != NULL && call->job.items != NULL;
     if (!fine) srv_call_fail(call, SRV_ERROR_INTERNAL, "out of memory");
+    fine = fine && count_unpooled(call, s);
     for (size_t i = 0; fine && i < count; i++) fine = add_input(call, i, s);
     if (s != NULL) srv_engine_encoder_back(call->engine, s);
     return fine;

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a network runs on: retort_batch, and how many of the first tokens of each sequence are not pooled. */
+#ifndef RT_ENGINE_BATCH_H
+#define RT_ENGINE_BATCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct rt_batch {
+    const int32_t *ids;
+    const int32_t *types;   /* NULL: all 0 */
+    const int32_t *offsets; /* [n + 1] */
+    size_t n;
+    const int32_t *unpooled; /* [n]; NULL: all are pooled */
+} rt_batch;
+
+#endif
