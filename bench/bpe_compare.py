@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares BPE, pre-tokenizers and post-processors with Hugging Face tokenizers on random texts, component by component.
 
-    bpe_compare.py TOKENIZER_DUMP [--only COMPONENT] [--count N] [--seed S]
+    bpe_compare.py TOKENIZER_DUMP [--only COMPONENT] [--count N] [--seed S] [--texts]
 
 Needs the Python package tokenizers 0.23.3. Vocabularies are made: characters or bytes, with merges that the library's trainer
 finds in random texts, or with random ones, of which several may make the same piece. Every tokenizer has the component with
 random settings, alone or in a Sequence, and other random ones around it; every request has its own truncation, windows and flags.
+With --texts there are whole texts only, five times as many in the same time.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import random
 import tempfile
 
 import tokenizers
-from tokenizer_compare import RANGES, added_tokens, character, compare, request, text
+from tokenizer_compare import RANGES, added_tokens, compare, compare_texts, plain_texts, request, text
 from tokenizers import models, pre_tokenizers, trainers
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
@@ -196,6 +197,7 @@ def main():
     parser.add_argument("--only", choices=["BPE", *PRE_TOKENIZERS, *POST_PROCESSORS])
     parser.add_argument("--count", type=int, default=20000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--texts", action="store_true")
     args = parser.parse_args()
     os.environ["RUST_BACKTRACE"] = "0"
     total = 0
@@ -206,11 +208,11 @@ def main():
             settings = tokenizer(rng, only)
             contents = [token["content"] for token in settings["added_tokens"]]
             words = WORDS + [readable(piece) for piece in settings["model"]["vocab"]]
-            requests = [one_type(request(rng, words, contents)) for _ in range(500)]
+            requests = plain_texts(rng, words, contents, 2000) if args.texts else [one_type(request(rng, words, contents)) for _ in range(500)]
             with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
                 json.dump(settings, file)
                 file.flush()
-                wrong = compare(args.program, file.name, tokenizers.Tokenizer.from_file(file.name), requests)
+                wrong = (compare_texts if args.texts else compare)(args.program, file.name, tokenizers.Tokenizer.from_file(file.name), requests)
             if wrong:
                 settings["model"] = {key: value for key, value in settings["model"].items() if key not in ("vocab", "merges")}
                 print("with", json.dumps(settings))

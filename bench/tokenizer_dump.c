@@ -2,7 +2,8 @@
  * Tokens of requests, for bench/tokenizer_compare.py: a line of stdin is {"text", "pair"?, "words"?,
  * "max_length"?, "truncation"?, "stride"?, "windows"?, "special_as_text"?, "no_special"?}, a line of stdout
  * the same as Hugging Face would say it: a list of {"ids", "types", "offsets", "words"}, or {"error"}. Every
- * request goes through the plain path and through the fast one, and a difference between them is an error.
+ * request goes through the plain path and through the fast one, and a difference between them is an error. For
+ * bench/decoder_compare.py it is {"decode": ids, "skip_special"?}, and the answer {"text"}, or {"error"}.
  *
  *     tokenizer_dump tokenizer.json */
 #include "base/map.h"
@@ -116,6 +117,41 @@ static bool ids_agree(const rt_tokenizer *tokenizer, const json_t *request, rt_w
     return same;
 }
 
+/* What ids decode to. */
+typedef struct decoded {
+    char text[1 << 16];
+    size_t length;
+} decoded;
+
+static int append(void *user, const char *text, size_t length) {
+    decoded *out = user;
+    if (length > sizeof out->text - out->length) return 1;
+    memcpy(out->text + out->length, text, length);
+    out->length += length;
+    return 0;
+}
+
+static json_t *decode(const rt_tokenizer *tokenizer, const json_t *request) {
+    static decoded out;
+    static int32_t ids[4096];
+    const json_t *list = json_object_get(request, "decode");
+    size_t all = json_array_size(list), n = all < sizeof ids / sizeof *ids ? all : sizeof ids / sizeof *ids;
+    retort_error err = {0};
+    for (size_t i = 0; i < n; i++) ids[i] = (int32_t)json_integer_value(json_array_get(list, i));
+    out.length = 0;
+    retort_status status = rt_decode(
+        tokenizer, ids, n, json_is_true(json_object_get(request, "skip_special")), append, &out, &err);
+    if (status != RETORT_OK) return json_pack("{s:s}", "error", err.text);
+    json_t *text = json_stringn(out.text, out.length);
+    return text != NULL ? json_pack("{s:o}", "text", text) : json_pack("{s:s}", "error", "not UTF-8");
+}
+
+static void print(json_t *answer) {
+    json_dumpf(answer, stdout, JSON_COMPACT);
+    puts("");
+    json_decref(answer);
+}
+
 int main(int argc, char **argv) {
     rt_map map;
     rt_tokenizer *tokenizer;
@@ -130,16 +166,17 @@ int main(int argc, char **argv) {
     }
     rt_word_cache *cache = rt_word_cache_new(tokenizer, 64);
     while (getline(&line, &capacity, stdin) > 0) {
-        json_t *request = json_loads(line, JSON_ALLOW_NUL, NULL), *plain = answer(tokenizer, request, NULL);
+        json_t *request = json_loads(line, JSON_ALLOW_NUL, NULL);
+        if (json_object_get(request, "decode") != NULL) {
+            print(decode(tokenizer, request));
+            json_decref(request);
+            continue;
+        }
+        json_t *plain = answer(tokenizer, request, NULL);
         json_t *fast = answer(tokenizer, request, cache);
         bool same = json_equal(plain, fast) && ids_agree(tokenizer, request, cache, plain) &&
                     ids_agree(tokenizer, request, NULL, plain);
-        if (same) {
-            json_dumpf(plain, stdout, JSON_COMPACT);
-            puts("");
-        } else {
-            puts("{\"error\": \"the paths differ\"}");
-        }
+        print(same ? json_incref(plain) : json_pack("{s:s}", "error", "the paths differ"));
         json_decref(request);
         json_decref(plain);
         json_decref(fast);

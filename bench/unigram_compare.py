@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares Unigram, Metaspace and the normalizers with Hugging Face tokenizers on random texts, component by component.
 
-    unigram_compare.py TOKENIZER_DUMP [--map TOKENIZER.json]… [--only TYPE] [--count N] [--seed S]
+    unigram_compare.py TOKENIZER_DUMP [--map TOKENIZER.json]… [--only TYPE] [--count N] [--seed S] [--texts]
 
 Needs the Python package tokenizers 0.23.3. Each --map gives a character map for Precompiled, and its vocabulary. Other
 vocabularies are made: characters, short strings of them with scores that often tie, and the pieces of bytes, which show
 the normalized text byte by byte. --count requests go to each component, alone and in a Sequence with others; every
-request has its own truncation, windows and flags, every tokenizer its own added tokens. Scores have few digits: of decimals with
+request has its own truncation, windows and flags, every tokenizer its own added tokens. With --texts there are whole texts only. Scores have few digits: of decimals with
 17 the library reads every tenth one unit in the last place off (none of XLM-R's), and other ways win where sums tie.
 """
 
@@ -18,7 +18,7 @@ import random
 import tempfile
 
 import tokenizers
-from tokenizer_compare import ADDED, MARKS, RANGES, added_tokens, character, compare, request
+from tokenizer_compare import MARKS, RANGES, added_tokens, compare, compare_texts, plain_texts, request
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
@@ -114,11 +114,12 @@ def run(rng, args, name, make, vocabularies):
         settings = model(rng, make(rng), rng.choice(vocabularies)(rng))
         contents = [token["content"] for token in settings["added_tokens"]] + TEXT
         words = [piece for piece, _ in rng.sample(settings["model"]["vocab"], 50)] + TEXT
-        requests = [request(rng, words, contents) for _ in range(args.batch)]
+        requests = plain_texts(rng, words, contents, args.batch) if args.texts else [request(rng, words, contents) for _ in range(args.batch)]
         with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
             json.dump(settings, file)
             file.flush()
-            wrong = compare(args.program, file.name, tokenizers.Tokenizer.from_file(file.name), requests, same_types)
+            official = tokenizers.Tokenizer.from_file(file.name)
+            wrong = compare_texts(args.program, file.name, official, requests) if args.texts else compare(args.program, file.name, official, requests, same_types)
         if wrong:
             print("with", json.dumps({k: settings[k] for k in ("normalizer", "pre_tokenizer", "added_tokens")})[:2000])
         bad += wrong
@@ -135,6 +136,7 @@ def main():
     parser.add_argument("--count", type=int, default=100000)
     parser.add_argument("--batch", type=int, default=1000, help="requests per tokenizer")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--texts", action="store_true")
     args = parser.parse_args()
     os.environ["RUST_BACKTRACE"] = "0"
     rng = random.Random(args.seed)

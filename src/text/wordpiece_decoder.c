@@ -28,7 +28,7 @@ static size_t replace(char *text, size_t length, const char *from, const char *t
 }
 
 typedef struct wordpiece_decoder {
-    const char *prefix; /* of pieces that go on within a word */
+    const char *prefix; /* of pieces that go on within a word; "": all do */
     bool cleanup;
 } wordpiece_decoder;
 
@@ -36,7 +36,7 @@ typedef struct wordpiece_decoder {
 static size_t run(const void *data, const char *piece, rt_piece_place place, char *out) {
     const wordpiece_decoder *decoder = data;
     size_t prefix = strlen(decoder->prefix), length = 0;
-    bool within = prefix > 0 && strncmp(piece, decoder->prefix, prefix) == 0;
+    bool within = strncmp(piece, decoder->prefix, prefix) == 0;
     if (!place.first && within) {
         piece += prefix;
     } else if (!place.first) {

@@ -19,6 +19,7 @@ STRIP = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
 DECODERS += [MARK, FALLBACK, FUSE, {"type": "Strip", "content": "b", "start": 1, "stop": 0},
              {"type": "Strip", "content": "s", "start": 0, "stop": 1}]
 DECODERS += [{"type": "Sequence", "decoders": parts} for parts in ([], [MARK, FALLBACK, FUSE], [MARK, FALLBACK, FUSE, STRIP], [MARK, STRIP])]
+DECODERS += [{"type": "WordPiece", "prefix": "", "cleanup": True}]
 
 
 def added(text, at, special):
