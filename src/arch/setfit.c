@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char head_file[] = "model_head.pkl", settings_file[] = "config_setfit.json";
@@ -42,6 +43,27 @@ static retort_status read_label(rt_encoder *e, const rt_logistic *head, const ch
                    index);
 }
 
+static int compare_names(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Two classes of one name could not be told apart, neither in answers nor in data. */
+static retort_status check_names(const rt_encoder *e, int64_t count, const char *name, retort_error *err) {
+    const char **sorted = rt_calloc((size_t)count, sizeof *sorted);
+    if (sorted == NULL) return rt_fail_nomem(err, (size_t)count * sizeof *sorted);
+    for (int64_t i = 0; i < count; i++) sorted[i] = e->config.label_names[i];
+    qsort(sorted, (size_t)count, sizeof *sorted, compare_names);
+    retort_status status = RETORT_OK;
+    for (int64_t i = 1; i < count && status == RETORT_OK; i++) {
+        if (strcmp(sorted[i - 1], sorted[i]) == 0)
+            status = rt_fail(err, RETORT_FORMAT,
+                             "%s: two classes have the name '%.60s': give each a name of its own", name,
+                             sorted[i]);
+    }
+    free(sorted);
+    return status;
+}
+
 static retort_status read_labels(rt_encoder *e, const rt_logistic *head, const char *name, const json_t *root,
                                  retort_error *err) {
     const json_t *labels = json_object_get(root, "labels");
@@ -57,7 +79,8 @@ static retort_status read_labels(rt_encoder *e, const rt_logistic *head, const c
     retort_status status = RETORT_OK;
     for (int64_t i = 0; i < head->rows && status == RETORT_OK; i++)
         status = read_label(e, head, name, labels, i, err);
-    return status;
+    return status == RETORT_OK ? check_names(e, head->rows, head->names != NULL ? head_file : name, err)
+                               : status;
 }
 
 /* ---- Modules ---- */

@@ -203,10 +203,13 @@ def heads_of_setfit():
     fails(3, "without coef_, intercept_ and classes_ as arrays", "run", wrong(head.replace(b"coef_", b"koef_")), "a")
     fails(3, "a head for vectors of 16 numbers; the package makes ", "run", folder("package-dense", "setfit", {name: head}), "a")
     for settings, text in (({"labels": ["a", "b"]}, "'labels' has no name for class 2 of the head"), ({"labels": "a"}, "'labels' is not a list"),
+                           ({"labels": ["a", "b", "c", "a"]}, "config_setfit.json: two classes have the name 'a'"),
                            ({"labels": None, "normalize_embeddings": 1}, "'normalize_embeddings' is neither true nor false")):
         fails(3, text, "run", folder("setfit-classes", "settings", {"config_setfit.json": settings}), "a")
     fails(3, "a LogisticRegression with more than 256 attributes", "run", wrong(with_attributes(257)), "a")
     fails(3, "without coef_, intercept_ and classes_ as arrays", "run", wrong(with_attributes(256)), "a")
+    texts = (pathlib.Path(checkpoint("setfit-binary")) / name).read_bytes().replace("g\u00fct".encode("utf-32-le"), "bad".encode("utf-32-le"))
+    fails(3, f"{name}: two classes have the name 'bad'", "run", folder("setfit-binary", "setfit", {name: texts}), "a")
     alone = folder("setfit-binary", "alone", {}, without=["config_setfit.json"])
     assert sorted(label["label"] for label in rows("run", alone, "a good film")[0]["labels"]) == ["bad", "g\u00fct"]
 
