@@ -18,6 +18,7 @@
 #include "train/train.h"
 #include "run/session.h"
 #include "eval/eval.h"
+#include "eval/table_rows.h"
 #include "task/task.h"
 
 #include <math.h>
@@ -790,6 +791,31 @@ retort_status retort_dataset_open(retort_dataset **out, const char *path, const 
     if (status != RETORT_OK) return status;
     o.texts_only = o.texts_only || (model == NULL && !o.collect);
     return rt_dataset_open(out, path, model != NULL ? &model->config : &no_model, &o, err);
+}
+
+/* ---- Tables ---- */
+
+retort_status retort_table_open(retort_table **out, const retort_table_options *options, retort_read_fn read,
+                                void *user, retort_error *err) {
+    retort_table_options o;
+    if (out == NULL || read == NULL) return bad(err, "table", "out and read must be given");
+    retort_status status = rt_read_table_options("table", options, &o, err);
+    if (status == RETORT_OK) status = check_names("table", o.added, o.added_count, err);
+    if (status != RETORT_OK) return status;
+    if (o.name == NULL || (unsigned)o.format > RETORT_TABLE_JSONL)
+        return bad(err, "table", "options.name must be given and options.format be known");
+    return rt_table_open(out, &o, read, user, err);
+}
+
+retort_status retort_table_next(retort_table *table, retort_row *row, retort_error *err) {
+    if (table == NULL || row == NULL) return bad(err, "table", "table and row must be given");
+    return rt_table_next(table, row, err);
+}
+
+retort_status retort_table_skip(retort_table *table, const retort_table_position *position,
+                                retort_error *err) {
+    if (table == NULL || position == NULL) return bad(err, "table", "table and position must be given");
+    return rt_table_skip(table, position, err);
 }
 
 retort_status retort_eval(retort_session *session, const retort_dataset *data,

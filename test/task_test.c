@@ -73,7 +73,7 @@ static void keeps_no_fields_beyond_the_columns(void **state) {
     expect_error("a.csv", text, &class_config, "a.csv:3: expected 2 columns, found 3145729");
     for (char *at = text; *at != '\0'; at++) *at = (char)(*at == ',' ? '\t' : *at);
     expect_error("a.tsv", text, &class_config, "a.tsv:3: label ''");
-    rt_records records = {.format = RT_TABLE_CSV, .name = "a", .column_count = 2};
+    rt_records records = {.format = RETORT_TABLE_CSV, .name = "a", .column_count = 2};
     for (char *at = text; *at != '\0'; at++) *at = (char)(*at == '\t' ? ',' : *at);
     records.lines = (rt_lines){.at = text + head, .end = text + head + COMMAS + 1};
     bool more = false;

@@ -57,7 +57,7 @@ bool cli_is_same_file(const char *a, const char *b) {
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-static bool is_device(const char *path) {
+bool cli_is_device(const char *path) {
     struct stat info;
     return stat(path, &info) == 0 && !S_ISREG(info.st_mode);
 }
@@ -69,7 +69,7 @@ cli_code cli_keep_inputs(const cli_args *args) {
     enum { READ = 2, COUNT = sizeof ids / sizeof *ids };
     for (size_t i = READ; i < COUNT; i++) {
         const char *written = args->values[ids[i]];
-        for (size_t j = 0; j < i && written != NULL && !is_device(written); j++) {
+        for (size_t j = 0; j < i && written != NULL && !cli_is_device(written); j++) {
             const char *other = args->values[ids[j]];
             if (other == NULL || !cli_is_same_file(written, other)) continue;
             cli_error("--%s would write over the file of --%s: '%s'", cli_options[ids[i]].name,

@@ -17,6 +17,8 @@ cli_code cli_close(FILE *file, const char *path, cli_code code);
 cli_code cli_check_writable(const char *path);
 /* Whether two paths lead to one file. */
 bool cli_is_same_file(const char *a, const char *b);
+/* Whether it exists and is no regular file. */
+bool cli_is_device(const char *path);
 /* Refuses to write over a file that the options read, and one file twice. Errors are printed. */
 cli_code cli_keep_inputs(const cli_args *args);
 /* From now on, SIGINT, SIGTERM and SIGHUP remove this file before they end the process; or this folder,

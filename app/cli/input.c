@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Texts from the command line or from lines of stdin. */
+ * Texts from the command line, from --data, from lines of stdin or from the rows of a table. */
 #include "cli/input.h"
 #include "cli/model.h"
+#include "cli/shipped.h"
+#include "cli/tables.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -14,13 +16,38 @@
 enum { READ_BYTES = 1 << 16, LONGEST_LINE = 64 << 20, LOOK_BYTES = 1 << 20 };
 
 /* A word that names a file is rarely meant as a text. */
-static void ask_about_files(const cli_input *input, const cli_args *args) {
+static cli_code ask_about_files(const cli_input *input, const cli_args *args) {
     struct stat info;
+    retort_table_format format;
     for (size_t i = 0; i < input->word_count && cli_takes(args->verb, CLI_DATA); i++) {
         const char *word = input->words[i];
         if (stat(word, &info) != 0 || !S_ISREG(info.st_mode)) continue;
+        if (cli_takes(args->verb, CLI_INPUT) && cli_table_of(word, &format)) {
+            cli_error("'%s' is a table, not a text: answer its rows with retort %s %s --input %s", word,
+                      args->verb->name, input->words > args->words ? args->words[0] : CLI_DEFAULT_MODEL,
+                      word);
+            return CLI_USAGE;
+        }
         cli_say("warning: '%s' is read as a text; did you mean --data %s?", word, word);
     }
+    return CLI_DONE;
+}
+
+/* Standard input is a table, as the shell's "<" opened it, and lines are expected. */
+static cli_code ask_about_stdin(const cli_input *input, const cli_args *args) {
+    char path[4096];
+    struct stat info;
+    retort_table_format format;
+    bool lines = input->word_count == 0 && cli_takes(args->verb, CLI_INPUT) && !cli_has(args, CLI_PAIRS);
+    if (!lines || fstat(STDIN_FILENO, &info) != 0 || !S_ISREG(info.st_mode)) return CLI_DONE;
+    ssize_t n = readlink("/proc/self/fd/0", path, sizeof path - 1);
+    if (n <= 0) return CLI_DONE;
+    path[n] = '\0';
+    if (!cli_table_of(path, &format)) return CLI_DONE;
+    cli_error("standard input is the table '%s', and lines of text are expected: retort %s %s --input %s "
+              "answers its rows",
+              path, args->verb->name, input->words > args->words ? args->words[0] : CLI_DEFAULT_MODEL, path);
+    return CLI_USAGE;
 }
 
 cli_code cli_input_open(cli_input *input, const cli_args *args, int first, const retort_model *model) {
@@ -33,10 +60,13 @@ cli_code cli_input_open(cli_input *input, const cli_args *args, int first, const
     }
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
         if (!cli_has(args, columns[i])) continue;
-        cli_error("--%s needs --data", cli_options[columns[i]].name);
+        cli_error("--%s needs --data%s", cli_options[columns[i]].name,
+                  cli_takes(args->verb, CLI_INPUT) ? " or --input" : "");
         return CLI_USAGE;
     }
-    ask_about_files(input, args);
+    cli_code code = ask_about_files(input, args);
+    if (code == CLI_DONE) code = ask_about_stdin(input, args);
+    if (code != CLI_DONE) return code;
     if (input->word_count == 0 && isatty(STDIN_FILENO)) {
         fputs("reading texts from the terminal, one per line; Ctrl-D ends\n", stderr);
     }
@@ -102,11 +132,18 @@ static retort_text take_line(cli_input *input) {
     return line;
 }
 
-static size_t take_rows(cli_input *input, retort_text *texts, size_t max) {
+static size_t take_data(cli_input *input, retort_text *texts, size_t max) {
     size_t n = 0;
     while (n < max && retort_dataset_text(input->data, input->taken + n, &texts[n]) == RETORT_OK) n++;
     input->taken += n;
     return n;
+}
+
+static cli_code take_row_texts(cli_input *input, retort_text *texts, size_t max, size_t *n) {
+    cli_code code = cli_rows_look(input->rows, max, n);
+    if (code == CLI_DONE) *n = cli_rows_take(input->rows, texts, max);
+    input->taken += *n;
+    return code;
 }
 
 static size_t take_words(cli_input *input, retort_text *texts, size_t max) {
@@ -120,8 +157,9 @@ static size_t take_words(cli_input *input, retort_text *texts, size_t max) {
 }
 
 cli_code cli_input_take(cli_input *input, retort_text *lines, size_t max, size_t *n) {
+    if (input->rows != NULL) return take_row_texts(input, lines, max, n);
     if (input->data != NULL) {
-        *n = take_rows(input, lines, max);
+        *n = take_data(input, lines, max);
         return CLI_DONE;
     }
     if (input->word_count > 0) {
@@ -142,6 +180,7 @@ cli_code cli_input_take(cli_input *input, retort_text *lines, size_t max, size_t
 }
 
 cli_code cli_input_look(cli_input *input, size_t most, size_t *n) {
+    if (input->rows != NULL) return cli_rows_look(input->rows, most, n);
     bool lines = input->data == NULL && input->word_count == 0;
     cli_code code = CLI_DONE;
     while (lines && code == CLI_DONE && !input->end && input->lines < most &&
@@ -157,20 +196,16 @@ cli_code cli_input_look(cli_input *input, size_t most, size_t *n) {
     return code;
 }
 
-cli_code cli_split_pair(cli_input *input, const cli_args *args, retort_text *text, size_t number,
+cli_code cli_split_pair(const cli_input *input, const cli_args *args, retort_text *text, size_t number,
                         bool expected) {
     bool asked = cli_has(args, CLI_PAIRS);
-    const char *tab = text->pair == NULL ? memchr(text->text, '\t', text->length) : NULL;
-    if (tab == NULL && asked && text->pair == NULL) {
+    if (text->pair != NULL || input->rows != NULL || (!asked && !expected)) return CLI_DONE;
+    const char *tab = memchr(text->text, '\t', text->length);
+    if (tab == NULL && asked) {
         cli_error("text %zu has no tab: --pairs expects one between the two texts of a pair", number);
         return CLI_BAD_DATA;
     }
-    if (tab == NULL || (input->data != NULL && !asked && !expected)) return CLI_DONE;
-    if (!asked && !expected && !input->warned) {
-        cli_say("warning: text %zu contains a tab and is read as a pair; give --pairs if that is intended",
-                number);
-        input->warned = true;
-    }
+    if (tab == NULL) return CLI_DONE;
     size_t length = (size_t)(tab - text->text);
     *text = (retort_text){text->text, length, tab + 1, text->length - length - 1};
     return CLI_DONE;

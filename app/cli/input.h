@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Texts from the command line, from --data or from lines of stdin. */
+ * Texts from the command line, from --data, from lines of stdin or from the rows of a table. */
 #ifndef CLI_INPUT_H
 #define CLI_INPUT_H
 
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/rows.h"
 #include "retort.h"
 
 /* Texts from the command line, or lines of stdin if it has none. */
@@ -17,7 +18,7 @@ typedef struct cli_input {
     size_t taken;                   /* lines or words so far */
     bool end;
     retort_dataset *data; /* NULL without --data */
-    bool warned;          /* the warning about a tab was printed */
+    cli_rows *rows;       /* of a table; NULL: none. The caller's */
 } cli_input;
 /* Texts are the words from `first` on, or those of --data if it is given. Errors are printed. */
 cli_code cli_input_open(cli_input *input, const cli_args *args, int first, const retort_model *model);
@@ -28,9 +29,9 @@ cli_code cli_input_take(cli_input *input, retort_text *lines, size_t max, size_t
  * too. Texts that were taken before become invalid. */
 cli_code cli_input_look(cli_input *input, size_t most, size_t *n);
 void cli_input_close(cli_input *input);
-/* Splits text `number` (from 1) at its first tab, if any, into the two texts of a pair. Unless the task
- * expects pairs (`expected`) or --pairs is given, this prints a warning once. Errors are printed. */
-cli_code cli_split_pair(cli_input *input, const cli_args *args, retort_text *text, size_t number,
+/* With --pairs, or if the task expects pairs, splits text `number` (from 1) at its first tab; without one --pairs is an
+ * error, which is printed. Otherwise a tab is a part of the text. */
+cli_code cli_split_pair(const cli_input *input, const cli_args *args, retort_text *text, size_t number,
                         bool expected);
 
 #endif

@@ -78,7 +78,25 @@
       "of 0 and 1, one for each label")                                                                      \
     X(LABEL_SEPARATOR, "label-separator", 0, "CHARACTER", TEXT, 0, 0, NULL,                                  \
       "between the labels of a text that has several (default: ;); train: texts have several")               \
-    X(PAIRS, "pairs", 0, "", FLAG, 0, 0, NULL, "each text is a pair, separated by a tab")                    \
+    X(INPUT, "input", 'i', "FILE", TEXT, 0, 0, NULL,                                                         \
+      "answer each row of this table: TSV, CSV or JSON lines, plain, gzip or zstd (-: stdin, with "          \
+      "--format)")                                                                                           \
+    X(RUN_OUTPUT, "output", 'o', "FILE", TEXT, 0, 0, NULL,                                                   \
+      "with --input: write the rows and their answers to FILE (.gz, .zst: compressed; default: stdout)")     \
+    X(FORMAT, "format", 0, "tsv|csv|jsonl", CHOICE, 0, 0, NULL,                                              \
+      "with --input: format of the table (default: by its name)")                                            \
+    X(SCORES, "scores", 0, "", FLAG, 0, 0, NULL,                                                             \
+      "with --input: also add a column with the scores of all labels, as a JSON object")                     \
+    X(PREFIX, "prefix", 0, "NAME", TEXT, 0, 0, NULL,                                                         \
+      "with --input: put this before the names of the columns that are added")                               \
+    X(ROWS, "rows", 0, "N", INT, 1, 0x7fffffff, NULL, "with --input: stop after N rows")                     \
+    X(BAD_ROWS, "bad-rows", 0, "FILE", TEXT, 0, 0, NULL,                                                     \
+      "with --input: write rows that cannot be answered to FILE (default: the output with .bad.jsonl "       \
+      "added)")                                                                                              \
+    X(RUN_RESUME, "resume", 0, "", FLAG, 0, 0, NULL,                                                         \
+      "with --input: go on with the rows of a run that was killed")                                          \
+    X(PAIRS, "pairs", 0, "", FLAG, 0, 0, NULL,                                                               \
+      "each text is a pair, separated by a tab (default: a tab is part of the text)")                        \
     X(REFERENCE, "reference", 0, "MODEL", TEXT, 0, 0, NULL, "also compare the logits with this model's")     \
     X(PER_LAYER, "per-layer", 0, "", FLAG, 0, 0, NULL,                                                       \
       "with --reference: also print the error of each step relative to the reference")                       \

@@ -61,6 +61,17 @@ int cli_progress(void *user, const char *what, size_t done, size_t total) {
     return 0;
 }
 
+void cli_progress_count(const char *what) {
+    static double last;
+    double now = cli_now();
+    if (now - last < 0.05 || !isatty(STDERR_FILENO)) return;
+    fputc('\r', stderr);
+    cli_put(stderr, what, strlen(what));
+    fputs("\033[K", stderr);
+    last = now;
+    shown = true;
+}
+
 void cli_progress_drawn(void) {
     shown = true;
 }

@@ -8,6 +8,7 @@
 #include "cmd/run_query.h"
 #include "cmd/run_span.h"
 #include "cmd/run_state.h"
+#include "cmd/run_table.h"
 #include "cmd/run_text.h"
 #include "retort.h"
 
@@ -63,6 +64,7 @@ static const struct {
     {CLI_QUERY, EMBEDS | CLASSIFIES},
     {CLI_QUERY_PROMPT_NAME, EMBEDS},
     {CLI_PROMPT_NAME, EMBEDS | CLASSIFIES},
+    {CLI_SCORES, CLASSIFIES},
     {CLI_TOP, CLASSIFIES | ANSWERS | FILLS | EMBEDS},
     {CLI_LABELS, CLASSIFIES},
     {CLI_HYPOTHESIS, CLASSIFIES},
@@ -135,7 +137,8 @@ static void warn_of_labels(const retort_model *model) {
             last);
 }
 
-static cli_code run_input(run_state *run, cli_input *input) {
+/* What does not depend on where the texts come from. */
+static cli_code prepare(run_state *run) {
     retort_task task = run->info.task;
     cli_code code = check_options(run->args, &run->info);
     if (code == CLI_DONE) code = cli_split_names(&run->labels, run->args, CLI_LABELS);
@@ -144,28 +147,40 @@ static cli_code run_input(run_state *run, cli_input *input) {
     run->top = (size_t)cli_int(run->args, CLI_TOP, task == RETORT_TASK_ANSWER ? 1 : 5);
     run->cut = calloc(run->batch, sizeof *run->cut);
     if (run->cut == NULL) return cli_no_memory();
-    if (cli_has(run->args, CLI_QUERY)) return run_query(run, input);
     bool zero_shot = run->labels.count > 0;
     run->runner = zero_shot ? run_zero_shot : runners[task].run;
     run->alone = zero_shot || runners[task].alone;
-    return run_lines(run, input, print_part, NULL);
+    return CLI_DONE;
+}
+
+static cli_code run_input(run_state *run, int words) {
+    cli_input input = {0};
+    cli_code code = cli_input_open(&input, run->args, words, run->model);
+    if (code == CLI_DONE) code = prepare(run);
+    if (code == CLI_DONE)
+        code =
+            cli_has(run->args, CLI_QUERY) ? run_query(run, &input) : run_lines(run, &input, print_part, NULL);
+    if (code == CLI_DONE) say_truncated(run, input.taken);
+    cli_input_close(&input);
+    return code;
 }
 
 cli_code cmd_run(const cli_args *args) {
     int words;
     const char *name = model_of(args, &words);
-    run_state run = {.args = args, .json = cli_has(args, CLI_JSON), .info = {.size = sizeof run.info}};
-    cli_input input = {0};
+    run_state run = {.args = args, .name = name, .info = {.size = sizeof run.info}};
     run.batch = (size_t)cli_int(args, CLI_BATCH, 32);
-    run.drawn = !run.json && isatty(STDOUT_FILENO);
-    cli_code code = cli_open_model(&run.model, args, name, 3);
+    run.cells = cli_has(args, CLI_INPUT);
+    run.json = cli_has(args, CLI_JSON) && !run.cells;
+    run.drawn = !run.json && !run.cells && isatty(STDOUT_FILENO);
+    cli_code code = run.cells ? run_table_check(args, words) : CLI_DONE;
+    if (code == CLI_DONE) code = cli_open_model(&run.model, args, name, 3);
     if (code == CLI_DONE) code = cli_open_session(&run.session, args, run.model, false);
     if (code == CLI_DONE) {
         retort_model_info(run.model, &run.info);
-        code = cli_input_open(&input, args, words, run.model);
-        if (code == CLI_DONE) code = run_input(&run, &input);
-        if (code == CLI_DONE) say_truncated(&run, input.taken);
-        cli_input_close(&input);
+        if (!run.cells) code = run_input(&run, words);
+        if (run.cells) code = prepare(&run);
+        if (run.cells && code == CLI_DONE) code = run_table(&run);
     }
     free(run.cut);
     cli_names_free(&run.labels);

@@ -12,13 +12,18 @@
 static cli_code run_texts(run_state *run, const cli_part *part) {
     run->first = part->first;
     run->out = part->out;
-    cli_code code = run->runner(run, part->texts, part->count);
-    if (!run->one_by_one) return code;
+    bool together = part->count == 1 || !(run->cells && run->alone);
+    cli_code code = together ? run->runner(run, part->texts, part->count) : CLI_DONE;
+    bool again = !together || run->one_by_one;
     run->one_by_one = false;
-    code = CLI_DONE;
-    for (size_t i = 0; code == CLI_DONE && i < part->count; i++, run->first++) {
+    if (again) code = CLI_DONE;
+    for (size_t i = 0; again && code == CLI_DONE && i < part->count; i++, run->first++) {
         code = run->runner(run, &part->texts[i], 1);
+        if (run->refused) code = CLI_DONE;
+        run->refused = false;
     }
+    if (run->refused) code = CLI_DONE;
+    run->refused = false;
     return code;
 }
 

@@ -51,12 +51,16 @@ static void list_entities(FILE *to, const retort_text *text, const retort_span *
 
 static cli_code print_entities(const run_state *run, const retort_text *text, const retort_span *spans,
                                size_t n, bool cut) {
-    if (!run->json) {
+    if (!run->json && !run->cells) {
         (run->drawn ? draw_entities : list_entities)(run->out, text, spans, n);
         return CLI_DONE;
     }
     json_t *entities = json_array();
     for (size_t i = 0; i < n; i++) json_array_append_new(entities, entity_json(text, &spans[i]));
+    if (run->cells) {
+        run_begin_cells(run, cut);
+        return run_cell_json(run, entities);
+    }
     return cli_put_json(run->out, json_pack("{s:o, s:b}", "entities", entities, "truncated", cut));
 }
 
@@ -108,8 +112,22 @@ static json_t *answer_json(const retort_text *text, const retort_span *span) {
                      (json_int_t)span->end);
 }
 
+/* The best answer and its score; with --top a list of the others, too. */
+static cli_code put_answer_cells(const run_state *run, const retort_text *text, const retort_spans *spans) {
+    const retort_span *best = &spans->items[0];
+    run_begin_cells(run, run->cut[0]);
+    run_cell(run, text->pair + best->byte_start, best->byte_end - best->byte_start);
+    run_cell_real(run, (double)best->score);
+    if (!cli_has(run->args, CLI_TOP)) return CLI_DONE;
+    json_t *answers = json_array();
+    for (size_t i = 0; i < spans->count; i++)
+        json_array_append_new(answers, answer_json(text, &spans->items[i]));
+    return run_cell_json(run, answers);
+}
+
 /* One answer; with --top a list. */
 static cli_code print_answers(const run_state *run, const retort_text *text, const retort_spans *spans) {
+    if (run->cells) return put_answer_cells(run, text, spans);
     if (run->json && !cli_has(run->args, CLI_TOP)) {
         json_t *json = answer_json(text, &spans->items[0]);
         if (json != NULL) json_object_set_new(json, "truncated", json_boolean(run->cut[0]));
@@ -185,10 +203,14 @@ static json_t *guesses_json(const run_state *run, const retort_fill_guess *guess
 
 static cli_code print_guesses(const run_state *run, const retort_text *text, const retort_fill_guess *guesses,
                               size_t masks) {
-    if (run->json) {
+    if (run->json || run->cells) {
         json_t *fill = json_array();
         for (size_t i = 0; i < masks; i++) {
             json_array_append_new(fill, guesses_json(run, guesses + i * run->top, run->top));
+        }
+        if (run->cells) {
+            run_begin_cells(run, run->cut[0]);
+            return run_cell_json(run, fill);
         }
         return cli_put_json(run->out, json_pack("{s:o, s:b}", "fill", fill, "truncated", run->cut[0]));
     }

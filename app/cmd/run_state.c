@@ -4,6 +4,8 @@
 #include "cli/text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* Texts that the session has truncated since the last call. */
 static uint64_t count_cuts(run_state *run) {
@@ -37,10 +39,48 @@ cli_code run_note_cuts(run_state *run, const retort_text *texts, size_t n) {
     return code;
 }
 
+void run_begin_cells(const run_state *run, bool cut) {
+    putc(cut ? RUN_CUT : RUN_WHOLE, run->out);
+}
+
+void run_cell(const run_state *run, const char *text, size_t length) {
+    fwrite(text, 1, length, run->out);
+    putc('\0', run->out);
+}
+
+void run_cell_real(const run_state *run, double value) {
+    fprintf(run->out, "%.6f%c", value, '\0');
+}
+
+cli_code run_cell_json(const run_state *run, json_t *json) {
+    char *text =
+        json != NULL ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9)) : NULL;
+    json_decref(json);
+    if (text == NULL) return cli_no_memory();
+    run_cell(run, text, strlen(text));
+    free(text);
+    return CLI_DONE;
+}
+
+/* Whether another text may well have an answer: of a table, such a row is put aside. */
+static bool is_of_text(retort_status status) {
+    return status == RETORT_NONFINITE || status == RETORT_LIMIT || status == RETORT_FORMAT ||
+           status == RETORT_ARGUMENT;
+}
+
+cli_code run_refuse(run_state *run, const char *why) {
+    putc(RUN_REFUSED, run->out);
+    run_cell(run, why, strlen(why));
+    run->refused = true;
+    return CLI_BAD_DATA;
+}
+
 cli_code run_fail(run_state *run, const retort_error *err, size_t n, bool reading) {
     count_cuts(run); /* its texts are run again, or have no answer to report this with */
     run->one_by_one = n > 1;
     if (n > 1) return CLI_FAILED;
+    if (run->cells && is_of_text(err->status))
+        return run_refuse(run, err->status == RETORT_NONFINITE ? retort_status_text(err->status) : err->text);
     if (err->status != RETORT_NONFINITE) return cli_fail(err, reading);
     cli_error("text %zu: %s", run->first + 1, retort_status_text(err->status));
     return CLI_FAILED;

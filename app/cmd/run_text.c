@@ -40,6 +40,23 @@ static cli_code print_labels_json(const run_state *run, const run_scored *order,
                                   logits != NULL ? run_json_reals(logits, n) : NULL, "truncated", cut));
 }
 
+/* The best label and its score; with --scores or --top an object of the others, too. */
+static cli_code put_label_cells(const run_state *run, const run_scored *order, size_t n, bool cut) {
+    char scratch[32];
+    bool all = cli_has(run->args, CLI_SCORES);
+    const char *best = label_of(run, order[0].index, scratch, sizeof scratch);
+    run_begin_cells(run, cut);
+    run_cell(run, best, strlen(best));
+    run_cell_real(run, (double)order[0].score);
+    if (!all && !cli_has(run->args, CLI_TOP)) return CLI_DONE;
+    json_t *scores = json_object();
+    for (size_t i = 0; i < (all ? n : shown_labels(run, n, n)); i++) {
+        const char *name = label_of(run, order[i].index, scratch, sizeof scratch);
+        json_object_set_new(scores, name, cli_json_real(order[i].score));
+    }
+    return run_cell_json(run, scores);
+}
+
 static void draw_labels(const run_state *run, const retort_text *text, const run_scored *order, size_t n) {
     enum { WIDTH = 30 };
     bool colours = cli_colours(stdout);
@@ -61,6 +78,7 @@ static cli_code print_labels(const run_state *run, const retort_text *text, cons
     char scratch[32];
     for (size_t i = 0; i < n; i++) order[i] = (run_scored){scores[i], i};
     qsort(order, n, sizeof *order, run_compare_scored);
+    if (run->cells) return put_label_cells(run, order, n, cut);
     if (run->json) return print_labels_json(run, order, logits, n, cut);
     if (run->drawn) {
         draw_labels(run, text, order, n);
@@ -162,6 +180,11 @@ static const char *piece_of(const run_state *run, size_t index) {
     return piece != NULL ? piece : "";
 }
 
+static cli_code put_cell(const run_state *run, json_t *answer, bool cut) {
+    run_begin_cells(run, cut);
+    return run_cell_json(run, answer);
+}
+
 static cli_code print_sparse_json(const run_state *run, const run_scored *order, size_t n, bool cut) {
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++) {
@@ -170,13 +193,14 @@ static cli_code print_sparse_json(const run_state *run, const run_scored *order,
                                               cli_json_text(piece, strlen(piece)), "value",
                                               cli_json_real(order[i].score)));
     }
+    if (run->cells) return put_cell(run, list, cut);
     return cli_put_json(run->out, json_pack("{s:o, s:b}", "sparse", list, "truncated", cut));
 }
 
 static cli_code print_sparse(const run_state *run, const retort_text *text, const float *vector,
                              run_scored *order, bool cut) {
     size_t n = find_pieces(vector, (size_t)run->info.labels, order), shown = shown_labels(run, n, n);
-    if (run->json) return print_sparse_json(run, order, shown, cut);
+    if (run->json || run->cells) return print_sparse_json(run, order, shown, cut);
     if (run->drawn) run_print_heading(run, text);
     for (size_t i = 0; i < shown; i++) {
         fputs(i > 0 ? "\t" : run->drawn ? "  " : "", run->out);
@@ -189,6 +213,7 @@ static cli_code print_sparse(const run_state *run, const retort_text *text, cons
 
 static cli_code print_embedding(const run_state *run, const retort_text *text, const float *vector,
                                 size_t size, bool cut) {
+    if (run->cells) return put_cell(run, run_json_reals(vector, size), cut);
     if (run->json)
         return cli_put_json(
             run->out, json_pack("{s:o, s:b}", "embedding", run_json_reals(vector, size), "truncated", cut));

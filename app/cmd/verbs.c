@@ -95,20 +95,25 @@ static const cli_verb rows[] = {
         .name = "run",
         .run = cmd_run,
         .usage = "[MODEL] [TEXT…]",
-        .summary = "run the model on texts or on lines of stdin",
+        .summary = "run the model on texts, lines of stdin or the rows of a table",
         .min_words = 0,
         .max_words = -1,
         .required = CLI_NO_OPTION,
-        .options = OPTIONS(CLI_DATA, TEXT_COLUMNS, CLI_PAIRS, CLI_TOP, CLI_QUERY, CLI_QUERY_PROMPT_NAME,
-                           CLI_PROMPT_NAME, CLI_LABELS, CLI_HYPOTHESIS, CLI_MULTI_LABEL, CLI_AGGREGATION,
-                           CLI_IGNORE_LABELS, CLI_TRUNCATE, CLI_STRIDE, CLI_WINDOW, CLI_MAX_ANSWER,
-                           CLI_MAX_QUESTION, CLI_IMPOSSIBLE, CLI_PIECES, CLI_TARGETS, CLI_BATCH,
-                           CLI_SPECIAL_AS_TEXT, CLI_MEMORY, ENGINE_OPTIONS, OTHER_ENGINES),
+        .options =
+            OPTIONS(CLI_INPUT, CLI_RUN_OUTPUT, CLI_FORMAT, CLI_SCORES, CLI_PREFIX, CLI_ROWS, CLI_BAD_ROWS,
+                    CLI_RUN_RESUME, CLI_DATA, TEXT_COLUMNS, CLI_PAIRS, CLI_TOP, CLI_QUERY,
+                    CLI_QUERY_PROMPT_NAME, CLI_PROMPT_NAME, CLI_LABELS, CLI_HYPOTHESIS, CLI_MULTI_LABEL,
+                    CLI_AGGREGATION, CLI_IGNORE_LABELS, CLI_TRUNCATE, CLI_STRIDE, CLI_WINDOW, CLI_MAX_ANSWER,
+                    CLI_MAX_QUESTION, CLI_IMPOSSIBLE, CLI_PIECES, CLI_TARGETS, CLI_BATCH, CLI_SPECIAL_AS_TEXT,
+                    CLI_MEMORY, ENGINE_OPTIONS, OTHER_ENGINES),
         .details =
             "The output depends on the model's task: labels with scores, entities, answers, guesses for "
             "masks, or a vector; of a sparse one (SPLADE) the pieces whose number is not 0. Write a question "
             "as QUESTION<tab>CONTEXT; with --pairs every text is a "
-            "pair, separated by a tab. --data runs the texts of a file, one per row, and ignores labels. "
+            "pair, separated by a tab. --input answers the rows of a table: all columns stay, and label and "
+            "score, or what else the model answers, are added. Rows that cannot be read go to OUT.bad.jsonl. "
+            "A run that was killed goes on with --resume: no row is lost or doubled. --data runs only the "
+            "texts of a file, one per row, and ignores labels. "
             "On a terminal, results are drawn; otherwise each text gives one tab-separated line, or with "
             "--json one object, whose \"truncated\" says whether the text was longer than the model "
             "reads. Many texts run side by side, one thread each; lines that arrive one at a time are "
@@ -120,6 +125,9 @@ static const cli_verb rows[] = {
             "retort run \"an utterly charming film\"\n"
             "retort run model.retort \"a charming and often affecting journey\"\n"
             "retort run model.retort --json <texts.txt\n"
+            "retort run model.retort --input reviews.csv --text-column body -o answered.csv\n"
+            "retort run model.retort --input reviews.jsonl.gz --scores -o answered.jsonl.gz --resume\n"
+            "zcat reviews.tsv.gz | retort run model.retort --input - --format tsv >answered.tsv\n"
             "retort run model.retort --data reviews.csv --text-column body >labels.tsv\n"
             "retort run embedder.retort --query \"lost card\" <texts.txt\n"
             "retort run e5.retort --query \"lost card\" --query-prompt-name query --prompt-name passage "
@@ -135,8 +143,8 @@ static const cli_verb rows[] = {
         .max_words = -1,
         .required = CLI_NO_OPTION,
         .options = OPTIONS(CLI_PAIRS, CLI_MAX_LENGTH, CLI_SPECIAL_AS_TEXT, CLI_MEMORY),
-        .details = "Offsets count code points of the original text. With --pairs, a tab in each text "
-                   "separates the two texts of a pair.",
+        .details = "Offsets count code points of the original text. With --pairs, the first tab in each text "
+                   "separates the two texts of a pair; otherwise a tab is a part of the text.",
         .examples = "retort tokenize model.retort \"Hello, world\"\n"
                     "retort tokenize model.retort --json --max-length 0 <texts.txt\n",
     },

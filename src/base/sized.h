@@ -35,6 +35,7 @@
     X(session_info, RT_SIZED_RESULT(session_info), steps)                                                    \
     X(dataset_options, RETORT_DATASET_OPTIONS, task)                                                         \
     X(dataset_info, RT_SIZED_RESULT(dataset_info), labels)                                                   \
+    X(table_options, RETORT_TABLE_OPTIONS, added_count)                                                      \
     X(eval_options, RETORT_EVAL_OPTIONS, progress_user)                                                      \
     X(eval_result, RT_SIZED_RESULT(eval_result), difference_high)                                            \
     X(cascade_options, RETORT_CASCADE_OPTIONS, user)                                                         \

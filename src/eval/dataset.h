@@ -85,8 +85,7 @@ retort_status rt_dataset_collect(retort_dataset *data, const rt_config *config, 
                                  retort_error *err);
 /* Whether a column with this name is recognised as texts. */
 bool rt_is_text_column(const retort_text *name);
-typedef enum rt_table_format { RT_TABLE_TSV, RT_TABLE_CSV, RT_TABLE_JSON } rt_table_format;
-retort_status rt_table_read(retort_dataset *data, rt_lines lines, rt_table_format format,
+retort_status rt_table_read(retort_dataset *data, rt_lines lines, retort_table_format format,
                             const rt_config *config, const retort_dataset_options *options,
                             retort_error *err);
 retort_status rt_conll_read(retort_dataset *data, rt_lines lines, const rt_config *config, retort_error *err);

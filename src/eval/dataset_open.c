@@ -50,7 +50,7 @@ static bool is_json_lines(rt_lines lines) {
 
 typedef struct form {
     rt_data_kind kind;
-    rt_table_format format; /* of a table */
+    retort_table_format format; /* of a table */
 } form;
 
 /* Formats recognised by the file name. */
@@ -60,15 +60,15 @@ static const struct {
 } endings[] = {{".json", {RT_DATA_ANSWERS, 0}},
                {".conll", {RT_DATA_WORDS, 0}},
                {".txt", {RT_DATA_LINES, 0}},
-               {".tsv", {RT_DATA_TABLE, RT_TABLE_TSV}},
-               {".csv", {RT_DATA_TABLE, RT_TABLE_CSV}},
-               {".jsonl", {RT_DATA_TABLE, RT_TABLE_JSON}},
-               {".ndjson", {RT_DATA_TABLE, RT_TABLE_JSON}}};
+               {".tsv", {RT_DATA_TABLE, RETORT_TABLE_TSV}},
+               {".csv", {RT_DATA_TABLE, RETORT_TABLE_CSV}},
+               {".jsonl", {RT_DATA_TABLE, RETORT_TABLE_JSONL}},
+               {".ndjson", {RT_DATA_TABLE, RETORT_TABLE_JSONL}}};
 
 /* The format by the file name, or else by the first line, or else by the task. */
 static form probe(const char *name, rt_lines lines, retort_task task, bool columns) {
-    form json = {RT_DATA_TABLE, RT_TABLE_JSON}, tsv = {RT_DATA_TABLE, RT_TABLE_TSV},
-         csv = {RT_DATA_TABLE, RT_TABLE_CSV};
+    form json = {RT_DATA_TABLE, RETORT_TABLE_JSONL}, tsv = {RT_DATA_TABLE, RETORT_TABLE_TSV},
+         csv = {RT_DATA_TABLE, RETORT_TABLE_CSV};
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
         bool squad = endings[i].is.kind == RT_DATA_ANSWERS;
         if (name_ends_with(name, endings[i].ending))
@@ -93,6 +93,22 @@ static const read_fn readers[] = {
     [RT_DATA_ANSWERS] = rt_squad_read,
 };
 
+/* Files that hold a table, or texts, in another form. */
+static retort_status refuse_packed(const char *name, const void *bytes, size_t size, retort_error *err) {
+    static const struct {
+        const char magic[5];
+        size_t length;
+        const char *what;
+    } forms[] = {{"\x1f\x8b", 2, "gzip: unpack it first: zcat FILE | retort … --data -"},
+                 {"\x28\xb5\x2f\xfd", 4, "zstd: unpack it first: zstdcat FILE | retort … --data -"},
+                 {"PAR1", 4, "Parquet: convert it to CSV (docs/tables.md)"}};
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        if (size >= forms[i].length && memcmp(bytes, forms[i].magic, forms[i].length) == 0)
+            return rt_fail(err, RETORT_FORMAT, "%s: this is %s", name, forms[i].what);
+    }
+    return RETORT_OK;
+}
+
 static retort_status read_into(retort_dataset *out, const void *bytes, size_t size, const rt_config *config,
                                const retort_dataset_options *options, retort_error *err) {
     rt_lines lines = {bytes, (const char *)bytes + size, 0};
@@ -103,6 +119,7 @@ static retort_status read_into(retort_dataset *out, const void *bytes, size_t si
     if (size >= 2 && (memcmp(bytes, "\xff\xfe", 2) == 0 || memcmp(bytes, "\xfe\xff", 2) == 0))
         return rt_fail(err, RETORT_FORMAT,
                        "%s: this is UTF-16: expected UTF-8 (iconv -f UTF-16 -t UTF-8 writes it)", out->name);
+    if (refuse_packed(out->name, bytes, size, err) != RETORT_OK) return RETORT_FORMAT;
     form found = probe(out->name, lines, options->collect ? options->task : config->task, columns);
     out->kind = found.kind;
     out->texts_only = options->texts_only;

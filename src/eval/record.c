@@ -89,6 +89,25 @@ static retort_status separator(rt_records *r, bool *more, retort_error *err) {
     return RETORT_OK;
 }
 
+/* The parts between the bytes that matter are skipped by memchr, as texts are long. */
+const char *rt_csv_find_end(rt_csv_place *place, const char *at, const char *end) {
+    for (; at < end; at++) {
+        if (*place == RT_CSV_QUOTED) {
+            at = memchr(at, '"', (size_t)(end - at));
+            if (at == NULL) return end;
+            *place = RT_CSV_QUOTE;
+        } else if (*at == '\n') {
+            *place = RT_CSV_FIELD;
+            return at;
+        } else if (*at == '"' && *place != RT_CSV_PLAIN) {
+            *place = RT_CSV_QUOTED; /* of a field, or the second of two that stand for one */
+        } else {
+            *place = *at == ',' ? RT_CSV_FIELD : RT_CSV_PLAIN;
+        }
+    }
+    return end;
+}
+
 static retort_status csv_record(rt_records *r, retort_error *err) {
     retort_status status = RETORT_OK;
     r->line = ++r->lines.number;
@@ -198,10 +217,20 @@ static retort_status add_value(rt_records *r, size_t column, const json_t *value
     return status == RETORT_OK ? add(r, field.text, field.length, err) : status;
 }
 
+static retort_status check_added(const rt_records *r, const json_t *object, retort_error *err) {
+    for (size_t i = 0; i < r->added_count; i++) {
+        if (json_object_get(object, r->added[i]) == NULL) continue;
+        return rt_fail(err, RETORT_FORMAT, "%s:%zu: it has a member '%.80s' already", r->name, r->line,
+                       r->added[i]);
+    }
+    return RETORT_OK;
+}
+
 static retort_status next_json(rt_records *r, bool *more, retort_error *err) {
     json_t *object;
     r->lists = 0;
     retort_status status = next_object(r, &object, more, err);
+    if (status == RETORT_OK && *more) status = check_added(r, object, err);
     for (size_t i = 0; status == RETORT_OK && *more && i < r->column_count; i++) {
         status = add_value(r, i, json_object_get(object, r->columns[i].text), err);
     }
@@ -230,13 +259,13 @@ static retort_status json_columns(rt_records *r, retort_error *err) {
 
 retort_status rt_records_next(rt_records *records, bool *more, retort_error *err) {
     static retort_status (*const next[])(rt_records *, bool *, retort_error *) = {
-        [RT_TABLE_TSV] = next_tsv, [RT_TABLE_CSV] = next_csv, [RT_TABLE_JSON] = next_json};
+        [RETORT_TABLE_TSV] = next_tsv, [RETORT_TABLE_CSV] = next_csv, [RETORT_TABLE_JSONL] = next_json};
     records->count = 0;
     return next[records->format](records, more, err);
 }
 
 retort_status rt_records_open(rt_records *records, retort_error *err) {
-    if (records->format == RT_TABLE_JSON) return json_columns(records, err);
+    if (records->format == RETORT_TABLE_JSONL) return json_columns(records, err);
     bool more;
     retort_status status = rt_records_next(records, &more, err);
     for (size_t i = 0; status == RETORT_OK && i < records->count; i++) {
@@ -247,7 +276,7 @@ retort_status rt_records_open(rt_records *records, retort_error *err) {
 }
 
 retort_status rt_records_keep(rt_records *records, int *const indices[], size_t n, retort_error *err) {
-    if (records->format != RT_TABLE_JSON) return RETORT_OK; /* a record has only its own fields */
+    if (records->format != RETORT_TABLE_JSONL) return RETORT_OK; /* a record has only its own fields */
     retort_text *kept = rt_calloc(n, sizeof *kept);
     size_t count = 0;
     if (kept == NULL) return rt_fail_nomem(err, n * sizeof *kept);

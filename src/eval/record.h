@@ -7,7 +7,7 @@
 #include "eval/dataset.h"
 
 typedef struct rt_records {
-    rt_table_format format;
+    retort_table_format format;
     const char *name; /* of the file */
     rt_lines lines;
     rt_arena *arena;     /* texts that differ from the bytes in the file */
@@ -21,9 +21,16 @@ typedef struct rt_records {
     /* JSON: so many columns from this one may have lists; `lists`: how many of them the current record has. Such a field has
      * the items, each ended by RT_LIST_END. */
     size_t list_from, list_count, lists;
+    const char *const *added; /* [added_count] JSON: members that no object may have */
+    size_t added_count;
 } rt_records;
 enum { RT_LIST_END = '\x1f' /* the unit separator of ASCII */ };
 
+/* Finds the end of a CSV record whose bytes come in pieces. */
+typedef enum rt_csv_place { RT_CSV_FIELD, RT_CSV_PLAIN, RT_CSV_QUOTED, RT_CSV_QUOTE } rt_csv_place;
+/* The line feed that ends the record, or `end`. *place: where in the record `at` is, at first RT_CSV_FIELD; then where
+ * `end` is. */
+const char *rt_csv_find_end(rt_csv_place *place, const char *at, const char *end);
 /* Reads the names of the columns: the header, or the keys of the first object. */
 retort_status rt_records_open(rt_records *records, retort_error *err);
 /* Reads the next record that is not empty; *more is false after the last one. */

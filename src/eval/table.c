@@ -102,13 +102,12 @@ static retort_status check_columns(const rt_records *records, const rt_table_col
     return RETORT_OK;
 }
 
-static retort_status check_fields(const rt_records *records, const rt_table_columns *columns,
-                                  retort_error *err) {
+retort_status rt_table_check(const rt_records *records, const rt_table_columns *columns, retort_error *err) {
     if (records->count < columns->least) {
         return rt_fail(err, RETORT_FORMAT, "%s:%zu: expected %zu columns, found %zu", records->name,
                        records->line, columns->least, records->count);
     }
-    if (records->format == RT_TABLE_CSV && records->count > records->column_count) {
+    if (records->format == RETORT_TABLE_CSV && records->count > records->column_count) {
         return rt_fail(err, RETORT_FORMAT,
                        "%s:%zu: expected %zu columns, found %zu: a text that contains a comma needs quotes",
                        records->name, records->line, records->column_count, records->count);
@@ -132,7 +131,7 @@ static retort_status read_record(retort_dataset *data, const rt_records *records
                                  const rt_table_columns *columns, const rt_config *config,
                                  retort_error *err) {
     rt_sample sample = {.line = records->line};
-    retort_status status = check_fields(records, columns, err);
+    retort_status status = rt_table_check(records, columns, err);
     if (status != RETORT_OK) return status;
     sample.text = records->fields[columns->text];
     if (columns->pair != RT_ABSENT) {
@@ -150,7 +149,7 @@ static retort_status read_record(retort_dataset *data, const rt_records *records
     return status == RETORT_OK ? rt_dataset_add(data, &sample, err) : status;
 }
 
-retort_status rt_table_read(retort_dataset *data, rt_lines lines, rt_table_format format,
+retort_status rt_table_read(retort_dataset *data, rt_lines lines, retort_table_format format,
                             const rt_config *config, const retort_dataset_options *options,
                             retort_error *err) {
     rt_records records = {.format = format, .name = data->name, .lines = lines, .arena = &data->arena};

@@ -187,13 +187,20 @@ static retort_status keep(rt_table_columns *out, rt_records *records, retort_err
     }
     out->least = 1 + (size_t)most;
     retort_status status = rt_records_keep(records, all, 2 + out->label_count, err);
-    if (records->format == RT_TABLE_JSON) out->least = records->column_count;
+    if (records->format == RETORT_TABLE_JSONL) out->least = records->column_count;
     if (out->label_count == 1 && !out->scores) {
         records->list_from = (size_t)out->labels[0];
         records->list_count = 1;
     }
     free((void *)all);
     return status;
+}
+
+retort_status rt_table_find_texts(rt_table_columns *out, rt_records *records,
+                                  const retort_dataset_options *options, retort_error *err) {
+    *out = (rt_table_columns){.text = RT_ABSENT, .pair = RT_ABSENT};
+    retort_status status = find_texts(out, records, options, err);
+    return status == RETORT_OK ? keep(out, records, err) : status;
 }
 
 retort_status rt_table_find(rt_table_columns *out, retort_dataset *data, rt_records *records,

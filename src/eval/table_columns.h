@@ -20,5 +20,10 @@ typedef struct rt_table_columns {
 retort_status rt_table_find(rt_table_columns *out, retort_dataset *data, rt_records *records,
                             const rt_config *config, const retort_dataset_options *options,
                             retort_error *err);
+/* Whether the record has the columns. */
+retort_status rt_table_check(const rt_records *records, const rt_table_columns *columns, retort_error *err);
+/* The same of the texts alone. */
+retort_status rt_table_find_texts(rt_table_columns *out, rt_records *records,
+                                  const retort_dataset_options *options, retort_error *err);
 
 #endif

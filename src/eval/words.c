@@ -24,7 +24,7 @@ static int tag_column(const rt_records *records, const retort_dataset_options *o
 
 bool rt_words_are(const rt_records *records, const retort_dataset *data, const rt_config *config,
                   const retort_dataset_options *options) {
-    if (records->format != RT_TABLE_JSON || word_column(records, options) < 0) return false;
+    if (records->format != RETORT_TABLE_JSONL || word_column(records, options) < 0) return false;
     if (config->task == RETORT_TASK_TAG) return true;
     bool texts = options->text_column != NULL;
     for (size_t i = 0; !texts && i < records->column_count; i++)

@@ -1,0 +1,394 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""run --input: tables in, the same tables with answers out. Prints TAP.
+
+    table.py RETORT SOURCE_ROOT EXAMPLES_FOLDER
+"""
+import csv
+import gzip
+import io
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+from harness import HERE, RETORT, Skip, fails, file, main, model, retort, rows, test, with_infinite_word
+
+CSV = b'id,text,note\r\n1,"good, ""film""\r\nyes",  x \r\n2,bad film,\r\n3,"",z\r\n'
+WORDS = "good bad film the a hello world charming bleak".split()
+
+
+def small():
+    return model("distilbert-classify")
+
+
+def run(name, data, *options, **more):
+    """Standard output of run --input on a file."""
+    return retort("run", small(), "--input", file(name, data), *options, **more)[0]
+
+
+def best(*texts):
+    """(label, score) of texts, as run prints them."""
+    lines = retort("run", small(), *texts)[0].decode().splitlines()
+    return [tuple(line.split("\t")) for line in lines]
+
+
+def large(count, seed=1):
+    draw = random.Random(seed)
+    return [f"{i}\t{' '.join(draw.choices(WORDS, k=draw.randint(1, 30)))}\tn{i % 7}" for i in range(count)]
+
+
+# ---- formats ----
+
+
+@test
+def csv_keeps_the_bytes_of_its_columns():
+    out = run("plain.csv", CSV)
+    (good, bad), empty = best('good, "film"\r\nyes'.replace("\r\n", " "), "bad film"), None
+    lines = out.split(b"\r\n")
+    assert lines[0] == b"id,text,note,label,score", lines[0]
+    kept = CSV.split(b"\r\n")
+    assert out.startswith(b'id,text,note,label,score\r\n1,"good, ""film""\r\nyes",  x ,')
+    assert lines[3] == b"2,bad film,," + ",".join(bad).encode() and lines[4].startswith(b'3,"",z,'), lines
+    assert len(lines) == len(kept) and lines[5] == b""
+    table = list(csv.DictReader(io.StringIO(out.decode(), newline="")))
+    assert [row["text"] for row in table] == ['good, "film"\r\nyes', "bad film", ""] and table[0]["note"] == "  x "
+    assert all(0 <= float(row["score"]) <= 1 for row in table)
+
+
+@test
+def marks_and_last_lines():
+    out = run("mark.csv", b"\xef\xbb\xbftext\nfilm")
+    assert out == b"\xef\xbb\xbftext,label,score\nfilm," + ",".join(best("film")[0]).encode() + b"\n", out
+    out = run("blank.tsv", b"text\tn\r\n\r\nfilm\t1\r\n\r\n")
+    assert out == b"text\tn\tlabel\tscore\r\nfilm\t1\t" + "\t".join(best("film")[0]).encode() + b"\r\n", out
+
+
+@test
+def tsv_has_no_quotes():
+    out = run("quotes.tsv", b'text\tn\n"film\t\\t\n').decode()
+    assert out == 'text\tn\tlabel\tscore\n"film\t\\t\t' + "\t".join(best('"film')[0]) + "\n", out
+
+
+@test
+def json_lines_get_members():
+    data = b'{ "text" : "film","n":[1, {"a":2}] } \n{"n": 1e400, "text": "caf\\u00e9"}\n'.replace(b"1e400", b"1.50")
+    out = run("a.jsonl", data).splitlines()
+    (film, cafe) = best("film", "café")
+    assert out[0] == f'{{ "text" : "film","n":[1, {{"a":2}}] , "label": "{film[0]}", "score": {film[1]}}} '.encode(), out[0]
+    assert out[1].startswith(b'{"n": 1.50, "text": "caf\\u00e9", "label": ') and json.loads(out[1])["score"] == float(cafe[1])
+
+
+@test
+def scores_of_all_labels():
+    out = list(csv.DictReader(io.StringIO(run("s.csv", CSV, "--scores").decode(), newline="")))
+    expected = rows("run", small(), "bad film")[0]["labels"]
+    assert json.loads(out[1]["scores"]) == {label["label"]: label["score"] for label in expected}
+    assert list(json.loads(out[1]["scores"]))[0] == out[1]["label"]
+    top = json.loads(run("t.jsonl", b'{"text": "bad film"}\n', "--top", "1"))["scores"]
+    assert top == {expected[0]["label"]: expected[0]["score"]}
+
+
+@test
+def other_tasks():
+    def one(name, row, *options):
+        return json.loads(retort("run", model(name), "--input", file("task.jsonl", json.dumps(row) + "\n"), *options)[0])
+
+    tagged = one("bert-tag", {"text": "hello world film"}, "--aggregation", "none")["entities"]
+    assert tagged == rows("run", model("bert-tag"), "hello world film", "--aggregation", "none")[0]["entities"] and tagged
+    question = {"question": "who", "context": "the world of film"}
+    answer = one("bert-answer", question, "--top", "2")
+    expected = rows("run", model("bert-answer"), "who\tthe world of film", "--top", "2")[0]["answers"]
+    assert answer["answer"] == expected[0]["answer"] and answer["answers"] == expected and answer["context"] == question["context"]
+    error = fails(3, "--text-pair-column", "run", model("bert-answer"), "--input", file("q.jsonl", '{"text": "who"}\n'))
+    assert "needs a context" in error
+
+
+@test
+def columns_are_chosen():
+    data = "a\tbody\tlabel\nx\tfilm\t1\n"
+    error = fails(3, "no column 'sentence'", "run", small(), "--input", file("c.tsv", data))
+    assert "'a', 'body', 'label'" in error
+    error = fails(3, "no column 'bodi'; there are 'a', 'body', 'label'", "run", small(), "--input", file("c.tsv", data), "--text-column", "bodi")
+    error = fails(2, "a column 'label' already", "run", small(), "--input", file("c.tsv", data), "--text-column", "body")
+    assert "--prefix" in error
+    out = run("c.tsv", data, "--text-column", "body", "--prefix", "my_")
+    assert out.startswith(b"a\tbody\tlabel\tmy_label\tmy_score\nx\tfilm\t1\t"), out
+    fails(3, "no column 'b'; there are 'text'", "run", small(), "--input", file("c.jsonl", '{"text": "x"}\n'), "--text-column", "b")
+
+
+@test
+def formats_by_name_and_option():
+    fails(2, "give --format", "run", small(), "--input", file("table.data", CSV))
+    assert run("table.data", CSV, "--format", "csv") == run("table.csv", CSV)
+    assert retort("run", small(), "--input", "-", "--format", "csv", stdin=CSV)[0] == run("table.csv", CSV)
+    fails(2, "rows are written as they are read: as csv", "run", small(), "--input", file("table.csv", CSV), "-o", HERE / "out.tsv")
+    for name, words in {"x.parquet": "pyarrow", "x.arrow": "pyarrow", "x.xlsx": "save it as CSV", "x.csv.xz": "xzcat"}.items():
+        error = fails(3, "is neither read nor written", "run", small(), "--input", file(name, "x"))
+        assert words in error, error
+        fails(3, "is neither read nor written", "run", small(), "--input", file("table.csv", CSV), "-o", HERE / name)
+
+
+@test
+def compressed_tables():
+    plain = run("table.csv", CSV)
+    packed = gzip.compress(CSV[:40]) + gzip.compress(CSV[40:])
+    assert run("table.csv.gz", packed) == plain
+    assert run("hidden.csv", packed) == plain  # the bytes say it
+    retort("run", small(), "--input", file("table.csv.gz", packed), "-o", HERE / "packed.csv.gz")
+    assert gzip.decompress((HERE / "packed.csv.gz").read_bytes()) == plain
+    fails(3, "the file is incomplete", "run", small(), "--input", file("cut.csv.gz", gzip.compress(CSV * 50)[:-9]), "-o", HERE / "cut.csv")
+    fails(3, "the compressed data are broken", "run", small(), "--input", file("broken.csv.gz", packed[:20] + b"xyz" + packed[23:]), "-o", HERE / "cut2.csv")
+    if shutil.which("zstd") is None:
+        raise Skip("no zstd to compare with")
+    zst = subprocess.run(["zstd", "-c"], input=CSV, capture_output=True, check=True).stdout
+    retort("run", small(), "--input", file("table.csv.zst", zst + zst[:0]), "-o", HERE / "packed.csv.zst")
+    assert subprocess.run(["zstd", "-dc", HERE / "packed.csv.zst"], capture_output=True, check=True).stdout == plain
+
+
+@test
+def zstd_without_its_program():
+    """What retort packs it unpacks, whatever else is on the machine."""
+    retort("run", small(), "--input", file("table.csv", CSV), "-o", HERE / "own.csv.zst")
+    again = retort("run", small(), "--input", HERE / "own.csv.zst", "--prefix", "x_")[0]
+    assert again.startswith(b"id,text,note,label,score,x_label,x_score\r\n") and again.count(b"\r\n") == CSV.count(b"\r\n")
+
+
+# ---- bad rows ----
+
+
+@test
+def bad_rows_are_put_aside():
+    data = b'id,text\n1,film\n2\n3,\xff\n4,"a"b\n5,good\n'
+    out, error = retort("run", small(), "--input", file("bad.csv", data), "-o", HERE / "good.csv")
+    assert [line.split(b",")[0] for line in (HERE / "good.csv").read_bytes().splitlines()] == [b"id", b"1", b"5"]
+    bad = [json.loads(line) for line in (HERE / "good.csv.bad.jsonl").read_text().splitlines()]
+    assert [row["line"] for row in bad] == [3, 4, 5] and bad[0] == {"line": 3, "problem": "expected 2 columns, found 1", "row": "2"}
+    assert "3 of 5 rows are bad" in error and "good.csv.bad.jsonl" in error
+    out, error = retort("run", small(), "--input", file("bad.csv", data), "--bad-rows", HERE / "other.jsonl")
+    assert (HERE / "other.jsonl").read_text() == (HERE / "good.csv.bad.jsonl").read_text() and out == (HERE / "good.csv").read_bytes()
+    error = retort("run", small(), "--input", file("bad.csv", data))[1]
+    assert "line 3: expected 2 columns, found 1" in error and "--bad-rows" in error
+    summary = rows("run", small(), "--input", file("bad.csv", data), "-o", HERE / "good.csv")[0]
+    assert summary["rows"] == 2 and summary["bad_rows"] == 3 and summary["bad_rows_in"].endswith("good.csv.bad.jsonl")
+    retort("run", small(), "--input", file("fine.csv", "text\nfilm\n"), "-o", HERE / "good.csv")
+    assert not (HERE / "good.csv.bad.jsonl").exists()  # of an earlier run
+
+
+@test
+def only_bad_rows():
+    out, error = retort("run", small(), "--input", file("none.csv", b"id,text\n" + b"1\n" * 40000), code=3)
+    assert out == b"id,text,label,score\n" and "40000 of 40000 rows are bad" in error and "no row has an answer" in error
+    assert error.count("line ") == 10
+
+
+@test
+def answers_that_are_not_finite():
+    path = with_infinite_word("distilbert-classify", "hello")
+    texts = ["film", "hello film", "the film"] * 30
+    out, error = retort("run", path, "--input", file("nan.csv", "text\n" + "\n".join(texts)), "-o", HERE / "finite.csv")
+    assert (HERE / "finite.csv").read_text().count("\n") == 61 and "30 of 90 rows are bad" in error
+    bad = [json.loads(line) for line in (HERE / "finite.csv.bad.jsonl").read_text().splitlines()]
+    assert [row["line"] for row in bad] == list(range(3, 92, 3)) and "not finite" in bad[0]["problem"]
+
+
+@test
+def tables_without_rows():
+    fails(3, "the file is empty", "run", small(), "--input", file("empty.csv", ""))
+    fails(3, "no JSON object", "run", small(), "--input", file("empty.jsonl", "\n\n"))
+    assert run("header.csv", "id,text\r\n") == b"id,text,label,score\r\n"
+    assert run("header.tsv", "id\ttext") == b"id\ttext\tlabel\tscore\n"
+    out, error = retort("run", small(), "--input", file("open.csv", 'text\nfilm\n"never\nclosed\n'), code=3)
+    assert out == b"text,label,score\nfilm," + ",".join(best("film")[0]).encode() + b"\n" and "open.csv:3: a quote is not closed" in error, (out, error)
+
+
+# ---- files ----
+
+
+@test
+def outputs_that_are_refused():
+    path = file("same.csv", CSV)
+    fails(2, "would be written over", "run", small(), "--input", path, "-o", path)
+    link = HERE / "link.csv"
+    link.symlink_to(path)
+    fails(2, "would be written over", "run", small(), "--input", path, "-o", link)
+    fails(2, "would be written over", "run", small(), "--input", path, "-o", HERE / "o.csv", "--bad-rows", path)
+    fails(2, "would be written over", "run", small(), "--input", path, "-o", HERE / "o.csv", "--bad-rows", HERE / "o.csv") if (HERE / "o.csv").exists() else None
+    assert pathlib.Path(path).read_bytes() == CSV
+    fails(1, "cannot create", "run", small(), "--input", path, "-o", HERE / "nowhere/o.csv")
+    error = fails(1, "cannot write: No space left", "run", small(), "--input", path, "-o", "/dev/full")
+    fails(2, "--resume needs a regular file", "run", small(), "--input", path, "-o", "/dev/null", "--resume")
+    fails(2, "needs -o FILE", "run", small(), "--input", path, "--json")
+    fails(2, "not both", "run", small(), "--input", path, "a text")
+    fails(2, "--scores needs --input", "run", small(), "--scores", "x")
+    fails(2, "--pairs has no effect with --input", "run", small(), "--input", path, "--pairs")
+    fails(3, "cannot open", "run", small(), "--input", HERE / "nothing.csv")
+
+
+@test
+def full_disk_on_stdout():
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([RETORT, "run", small(), "--input", file("full.csv", CSV)], stdout=full, stderr=subprocess.PIPE, timeout=300)
+    assert done.returncode == 1 and b"cannot write: No space left" in done.stderr, done
+
+
+@test
+def tables_given_as_texts():
+    path = file("given.csv", CSV)
+    fails(2, f"retort run {small()} --input {path}", "run", small(), path)
+    with open(path) as table:
+        done = subprocess.run([RETORT, "run", small()], stdin=table, capture_output=True, timeout=300)
+    assert done.returncode == 2 and b"--input " in done.stderr and done.stdout == b"", done
+    tabs = file("given.tsv", "good\tfilm\n")
+    with open(tabs) as table:
+        done = subprocess.run([RETORT, "run", small(), "--pairs"], stdin=table, capture_output=True, timeout=300)
+    assert done.returncode in (0, 3) and b"--input" not in done.stderr, done
+
+
+@test
+def a_tab_is_no_pair():
+    one, error = retort("run", model("bert-classify"), "--json", "good\tfilm")
+    assert error == "" and one == retort("run", model("bert-classify"), "--json", "good film")[0]
+    assert one != retort("run", model("bert-classify"), "--json", "--pairs", "good\tfilm")[0]
+    ids = [rows("tokenize", model("bert-classify"), *options, "good\tfilm")[0]["ids"] for options in ([], ["--pairs"])]
+    assert len(ids[0]) == 4 and len(ids[1]) == 5, ids
+
+
+@test
+def row_limit():
+    data = "text\n" + "film\n" * 100
+    assert run("limit.csv", data, "--rows", "7").count(b"\n") == 8
+    assert run("limit.csv", data, "--rows", "1000").count(b"\n") == 101
+
+
+# ---- many rows ----
+
+
+@test
+def rows_stay_in_order_on_every_number_of_threads():
+    lines = large(3000)
+    data = "id\ttext\tn\n" + "\n".join(lines[:1500]) + "\nbad row\n" + "\n".join(lines[1500:]) + "\n"
+    path, outs = file("order.tsv", data), []
+    for threads in ("1", "2", "3"):
+        out, error = retort("run", small(), "--input", path, "--threads", threads)
+        assert "line 1502: expected 3 columns, found 1" in error
+        outs.append(out)
+    assert outs[0] == outs[1] == outs[2] and outs[0].count(b"\n") == 3001
+    assert [line.rsplit(b"\t", 2)[0].decode() for line in outs[0].splitlines()[1:]] == lines
+    assert retort("run", small(), "--input", path, "--batch", "3")[0] == outs[0]
+
+
+def peak_of(*args):
+    """The highest VmHWM in KB seen of a run; that of wait4 has the memory of Python's fork, too."""
+    run, peak = subprocess.Popen([RETORT, *map(str, args)], stderr=subprocess.DEVNULL), 0
+    while run.poll() is None:
+        for line in pathlib.Path(f"/proc/{run.pid}/status").read_text().splitlines():
+            peak = max(peak, int(line.split()[1])) if line.startswith("VmHWM:") else peak
+        time.sleep(0.02)
+    assert run.returncode == 0
+    return peak
+
+
+@test
+def memory_does_not_grow_with_the_table():
+    if os.environ.get("RETORT_SANITIZER", "none") != "none":
+        raise Skip("a sanitizer keeps what was freed")
+    peaks = []
+    for count in (20000, 100000):
+        path = file("grow.tsv", "id\ttext\tn\n" + "\n".join(large(count)) + "\n")
+        peaks.append(peak_of("run", small(), "--input", path, "-o", HERE / "grown.tsv", "--threads", "2"))
+    assert 1000 < peaks[0] and peaks[1] < peaks[0] + 3000, peaks
+
+
+def killed_and_resumed(name, data, moments, *options):
+    """The bytes of a run that was killed at these moments (shares of its time), and those of one that was not."""
+    path = file(name, data)
+    whole, cut = HERE / ("whole-" + name), HERE / ("cut-" + name)
+    start = time.monotonic()
+    retort("run", small(), "--input", path, "-o", whole, "--threads", "1", *options)
+    spent = time.monotonic() - start
+    resumed = []
+    for moment in moments:
+        run = subprocess.Popen([RETORT, "run", small(), "--input", path, "-o", cut, "--threads", "1", "--resume", *options], stderr=subprocess.PIPE)
+        time.sleep(spent * moment)
+        run.kill()
+        run.communicate()
+        if run.returncode == 0:
+            break
+        assert not cut.exists()
+        resumed.append(os.path.exists(f"{cut}.state"))
+    if run.returncode != 0:
+        retort("run", small(), "--input", path, "-o", cut, "--resume")  # another number of threads
+    assert not os.path.exists(f"{cut}.state") and not os.path.exists(f"{cut}.part")
+    return whole, cut, resumed
+
+
+@test
+def killed_runs_go_on():
+    lines = large(120000, 7)
+    for at in (10, 5000, 60000, 119999):
+        lines[at] = f"bad {at}"
+    data = "id\ttext\tn\n" + "\n".join(lines) + "\n"
+    seen = []
+    for name in ("kill.tsv", "kill.tsv.gz", "kill.tsv.zst"):
+        draw = random.Random(name)
+        whole, cut, resumed = killed_and_resumed(name, gzip.compress(data.encode(), 1) if name.endswith(".gz") else data, [draw.uniform(0.05, 0.6) for _ in range(4)])
+        assert whole.read_bytes() == cut.read_bytes(), name
+        assert pathlib.Path(f"{whole}.bad.jsonl").read_bytes() == pathlib.Path(f"{cut}.bad.jsonl").read_bytes()
+        seen += resumed
+    text = gzip.decompress((HERE / "whole-kill.tsv.gz").read_bytes()).decode()
+    assert text == (HERE / "whole-kill.tsv").read_text()
+    assert [line.split("\t")[0] for line in text.splitlines()[1:]] == [line.split("\t")[0] for line in lines if "\t" in line]
+    assert any(seen), "no run was killed after a state was saved"
+
+
+def state_of_a_killed_run(name, data):
+    """A run that was killed after it had saved its state: (input, output)."""
+    path, out = file(name, data), HERE / ("out-" + name)
+    run = subprocess.Popen([RETORT, "run", small(), "--input", path, "-o", out, "--threads", "1"], stderr=subprocess.PIPE)
+    until = time.monotonic() + 60
+    while not os.path.exists(f"{out}.state") and run.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)
+    run.kill()
+    run.communicate()
+    if not os.path.exists(f"{out}.state"):
+        raise Skip("the run ended before its first save")
+    return path, out
+
+
+@test
+def what_cannot_be_resumed():
+    data = "id\ttext\tn\n" + "\n".join(large(150000, 3)) + "\n"
+    path, out = state_of_a_killed_run("later.tsv", data)
+    fails(2, "--resume goes on with it", "run", small(), "--input", path, "-o", out)
+    fails(2, "other options or another model", "run", small(), "--input", path, "-o", out, "--resume", "--scores")
+    fails(2, "other options or another model", "run", model("bert-classify"), "--input", path, "-o", out, "--resume")
+    fails(3, "are not those that were read before", "run", small(), "--input", file("later2.tsv", data.replace("\n1\t", "\n9\t")), "-o", out, "--resume")
+    state = pathlib.Path(f"{out}.state").read_text()
+    pathlib.Path(f"{out}.state").write_text("{}")
+    fails(3, "this is no state of a run", "run", small(), "--input", path, "-o", out, "--resume")
+    pathlib.Path(f"{out}.state").write_text(state)
+    os.truncate(f"{out}.part", 10)
+    fails(3, "shorter than at its last save", "run", small(), "--input", path, "-o", out, "--resume")
+
+
+@test
+def nothing_to_resume():
+    error = retort("run", small(), "--input", file("first.csv", CSV), "-o", HERE / "first-out.csv", "--resume")[1]
+    assert "beginning with the first row" in error and (HERE / "first-out.csv").read_bytes() == run("first.csv", CSV)
+
+
+@test
+def progress_is_for_terminals():
+    error = retort("run", small(), "--input", file("quiet.csv", CSV), "-o", HERE / "quiet-out.csv")[1]
+    assert "\r" not in error and "3 rows in" in error
+    assert retort("run", small(), "--input", file("quiet.csv", CSV))[1] == ""
+
+
+main()
