@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libretort.so by ctypes, which releases the interpreter's lock in every call. Declarations are in _retort, made from
+retort.h; the `size` that each struct begins with lets a newer or older library tell what it does not know."""
+import contextlib
+import ctypes
+import os
+import signal
+import threading
+from pathlib import Path
+
+from . import _retort as c
+
+FOLDER = Path(__file__).resolve().parent
+
+
+class Error(Exception):
+    """What the library refused or could not do, in its own sentence.
+
+    ``status`` is the name of its retort_status: "ARGUMENT", "FORMAT", "IO", "LIMIT", "CANCELLED", …
+    """
+
+    def __init__(self, text, status="ARGUMENT"):
+        super().__init__(text)
+        self.status = status
+
+    def __reduce__(self):
+        return Error, (self.args[0], self.status)
+
+
+def _open():
+    path = os.environ.get("RETORT_CPU_LIBRARY") or FOLDER / "libretort.so"
+    try:
+        library = ctypes.CDLL(os.fspath(path))
+    except OSError as error:
+        raise ImportError(f"retort_cpu: {error}; RETORT_CPU_LIBRARY can name another libretort.so") from None
+    for name, (result, arguments) in c.FUNCTIONS.items():
+        function = getattr(library, name)
+        function.restype = result
+        function.argtypes = arguments
+    return library
+
+
+lib = _open()
+
+
+def text_of(raw):
+    """A str of the library's bytes; None stays."""
+    return None if raw is None else raw.decode("utf-8", "replace")
+
+
+def path_of(path):
+    return os.fsencode(os.fspath(path))
+
+
+def failure(status, error=None):
+    text = text_of(error.text) if error is not None and error.text else text_of(lib.retort_status_text(status))
+    return Error(text, c.STATUS_NAMES.get(status, str(status)))
+
+
+def call(function, *arguments):
+    """Calls a function whose last argument is the error; raises what it says."""
+    error = c.retort_error()
+    status = function(*arguments, ctypes.byref(error))
+    if status != c.RETORT_OK:
+        raise failure(status, error)
+
+
+def struct(name, **fields):
+    """A struct with its size and the library's defaults, then these fields. None keeps a default."""
+    kind = getattr(c, "retort_" + name)
+    it = kind()
+    getattr(lib, f"retort_{name}_init")(ctypes.byref(it), ctypes.sizeof(it))
+    known = dict(kind._fields_)
+    for field, value in fields.items():
+        if field not in known or field == "size":
+            raise TypeError(f"{name} has no {field!r}; it has {', '.join(f for f in known if f != 'size')}")
+        if value is None:
+            continue
+        if isinstance(value, (str, os.PathLike)) and known[field] is ctypes.c_char_p:
+            value = os.fspath(value).encode()
+        setattr(it, field, value)
+    return it
+
+
+def as_dict(it):
+    """The numbers and texts of a result."""
+    values = {name: getattr(it, name) for name, _ in it._fields_ if name != "size"}
+    return {name: text_of(value) if isinstance(value, bytes) else value for name, value in values.items()}
+
+
+def names_array(names):
+    """(char **, count) of strings; both keep their bytes."""
+    names = [n.encode() for n in names]
+    return (ctypes.c_char_p * len(names))(*names), len(names)
+
+
+class Callback:
+    """A callback of the library. What it raises stops the work, and `work` raises it again: ctypes would only print it."""
+
+    def __init__(self, kind, function):
+        def guarded(*arguments):
+            try:
+                if function is not None:
+                    function(*arguments)
+            except BaseException as error:
+                self.raised = error
+                return 1
+            return 1 if self.interrupts else 0
+
+        self.raised, self.interrupts = None, ()
+        self.c = kind(guarded)
+
+
+@contextlib.contextmanager
+def _held_interrupts():
+    """Ctrl-C is noted in a list, and raised at the end: raised inside a callback it would be lost."""
+    seen, handler = [], signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield seen
+        return
+    signal.signal(signal.SIGINT, lambda number, frame: seen.append((number, frame)))
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if seen:
+            handler(*seen[0])
+
+
+def work(callbacks, function, *arguments):
+    """call, for work that takes long and reports by these callbacks: Ctrl-C, and what they raise, ends it."""
+    with _held_interrupts() as interrupts:
+        for callback in callbacks:
+            callback.interrupts = interrupts
+        try:
+            call(function, *arguments)
+        finally:
+            for callback in callbacks:
+                if callback.raised is not None:
+                    raise callback.raised
+
+
+def progress_callback(progress):
+    """``progress(what, done, total)`` as the library calls it. Without one it still lets Ctrl-C through."""
+    def report(_user, what, done, total):
+        if progress is not None:
+            progress(text_of(what), done, total)
+
+    return Callback(c.retort_progress_fn, report)
+
+
+def threads_here(threads=None):
+    """How many threads a session gets: `threads`; else OMP_NUM_THREADS, which Spark sets to spark.task.cpus, but no more
+    CPUs than this process may use; else 0, and the library takes min(affinity, cgroup quota, physical cores)."""
+    if threads is not None:
+        return int(threads)
+    try:
+        wanted = int(os.environ.get("OMP_NUM_THREADS", "").split(",")[0])
+    except ValueError:
+        wanted = spark_cpus()
+    if wanted <= 0:
+        return 0
+    machine = struct("machine")
+    if lib.retort_machine_describe(ctypes.byref(machine)) != c.RETORT_OK:
+        return wanted
+    limit = machine.affinity
+    if machine.quota > 0:
+        limit = min(limit, max(1, int(-(-machine.quota // 1))))
+    return max(1, min(wanted, limit))
+
+
+def spark_cpus():
+    """spark.task.cpus of the Spark task that this process works for; 0: none."""
+    import sys
+    spark = sys.modules.get("pyspark")
+    context = spark.TaskContext.get() if spark is not None else None
+    return context.cpus() if context is not None and hasattr(context, "cpus") else 0

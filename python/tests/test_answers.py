@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Answers of every task, bit for bit those of `retort run`."""
+import pickle
+import shutil
+import subprocess
+import sys
+
+from harness import HERE, checkpoint, file, main, raises, retort, test
+
+import numpy
+
+import retort_cpu
+from retort_cpu import Error, Model, pipeline
+
+TEXTS = ["good", "a bad film", "the plot [SEP] is thin", "Café, good " * 30, "", "x"]
+
+
+def same(numbers, texts):
+    """Whether float32 numbers are those that the command printed, with 9 digits."""
+    return numpy.array_equal(numpy.asarray(numbers, numpy.float32), numpy.asarray(texts, numpy.float32))
+
+
+@test
+def classify():
+    for name in ("bert-classify", "distilbert-multilabel", "bert-regression"):
+        model = Model(file(name))
+        scores, logits = model.scores(TEXTS), model.logits(TEXTS)
+        assert scores.dtype == logits.dtype == numpy.float32 and scores.shape == (len(TEXTS), len(model.labels))
+        assert scores.flags.c_contiguous and scores.flags.owndata
+        answers = model.classify(TEXTS, top_k=None)
+        for i, row in enumerate(retort("run", file(name), *TEXTS)):
+            assert same(logits[i], row["logits"]), name
+            assert [a["label"] for a in answers[i]] == [a["label"] for a in row["labels"]]
+            assert same([a["score"] for a in answers[i]], [a["score"] for a in row["labels"]])
+        assert model.classify(TEXTS[0]) == answers[0][:1]
+        assert numpy.array_equal(model.scores(TEXTS[1]), scores[1])
+        assert numpy.array_equal(model.scores(TEXTS, batch_size=2), scores)
+
+
+@test
+def many_texts_and_pairs():
+    model = Model(file("bert-classify"))
+    many = [TEXTS[i % 4] for i in range(3000)]
+    seen = []
+    scores = model.scores(many, progress=lambda *state: seen.append(state))
+    assert numpy.array_equal(scores, model.scores(TEXTS[:4])[numpy.arange(3000) % 4])
+    assert len(seen) > 2 and seen[-1] == ("texts", 3000, 3000)
+    pair = model.scores(("good", "film"))
+    assert pair.shape == (3,) and numpy.array_equal(model.scores([("good", "film"), "good"])[0], pair)
+    assert model.scores([]).shape == (0, 3) and model.classify([]) == []
+
+
+@test
+def embed():
+    model = Model(file("bert-embed"))
+    vectors = model.embed(TEXTS)
+    for vector, row in zip(vectors, retort("run", file("bert-embed"), *TEXTS)):
+        assert same(vector, row["embedding"])
+    assert numpy.array_equal(model.encode(TEXTS, batch_size=3), vectors)
+    assert numpy.array_equal(model.encode(TEXTS[0]), vectors[0])
+    unit = model.encode(TEXTS, normalize_embeddings=True)
+    assert numpy.allclose(numpy.linalg.norm(unit, axis=1), 1, atol=1e-6)
+    assert numpy.allclose(model.similarity(vectors, vectors), unit @ unit.T, atol=1e-6)
+    assert model.embed(TEXTS, dimensions=4).shape == (len(TEXTS), 4)
+    raises(Error, "dimensions 0", model.embed, TEXTS, dimensions=0)
+    raises(Error, "convert_to_tensor", model.encode, TEXTS, convert_to_tensor=True)
+
+
+@test
+def prompts():
+    folder = HERE / "prompted"
+    shutil.copytree(checkpoint("package-mean"), folder, dirs_exist_ok=True)
+    (folder / "config_sentence_transformers.json").write_text('{"prompts": {"query": "the plot "}, "default_prompt_name": null}')
+    model = Model(folder)
+    assert model.prompts == {"query": "the plot "}
+    named = model.encode("good film", prompt_name="query")
+    assert not numpy.array_equal(named, model.encode("good film"))
+    assert numpy.array_equal(named, model.encode("good film", prompt="the plot "))
+    assert numpy.array_equal(named, model.encode(["good film"], prompt_name="query")[0])
+    raises(Error, "nobody", model.encode, "good", prompt_name="nobody")
+
+
+@test
+def tag():
+    model = Model(file("bert-tag"))
+    texts = ["good film", "the plot is thin é good"]
+    for text, row in zip(texts, retort("run", file("bert-tag"), *texts)):
+        found = model.tag(text)
+        assert [(e["entity_group"], e["start"], e["end"]) for e in found] == [(e["label"], e["start"], e["end"]) for e in row["entities"]]
+        assert same([e["score"] for e in found], [e["score"] for e in row["entities"]])
+        assert all(e["word"] == text[e["start"]:e["end"]] for e in found)
+    single = model.tag(texts, "none", ignore=("no label",))
+    assert [e["index"] for e in single[0]] == [1, 2]
+    assert model.tag(texts)[1] == model.tag(texts[1])
+    raises(Error, "aggregation 'best'", model.tag, texts, "best")
+
+
+@test
+def answer():
+    model = Model(file("bert-answer"))
+    context = "a film the plot is good and é bad"
+    rows = retort("run", file("bert-answer"), f"good?\t{context}", "--top", 3)[0]["answers"]
+    found = model.answer("good?", context, top_k=3)
+    assert [(a["answer"], a["start"], a["end"]) for a in found] == [(a["answer"], a["start"], a["end"]) for a in rows]
+    assert same([a["score"] for a in found], [a["score"] for a in rows])
+    assert all(context[a["start"]:a["end"]] == a["answer"] for a in found)
+
+
+@test
+def fill():
+    model = Model(file("bert-fill"))
+    row = retort("run", file("bert-fill"), "[MASK] good [MASK]", "--top", 4)[0]
+    found = model.fill("[MASK] good [MASK]", top_k=4)
+    assert len(found) == 2 and [len(f) for f in found] == [4, 4]
+    assert same([[g["score"] for g in f] for f in found], [[g["score"] for g in mask] for mask in row["fill"]])
+    only = model.fill(["good [MASK]"], targets=["good", "bad"])[0]
+    assert {g["token_str"] for g in only} == {"good", "bad"}
+    raises(Error, "made to fill", model.scores, "good")
+
+
+@test
+def tokens():
+    model = Model(file("bert-classify"))
+    tokens = model.tokenize(("Good film", "é"))
+    row = retort("tokenize", file("bert-classify"), "Good film")[0]
+    assert model.tokenize("Good film")["ids"].tolist() == row["ids"]
+    assert tokens["types"].tolist()[-1] == 1 and tokens["offsets"].shape == (len(tokens["ids"]), 2)
+    assert model.decode(model.tokenize("good film")["ids"]) == "good film"
+    assert model.piece(-1) is None
+
+
+@test
+def pipelines():
+    classify = pipeline("text-classification", file("bert-classify"))
+    assert set(classify("good")[0]) == {"label", "score"} and len(classify(["good", "bad"])) == 2
+    assert len(classify("good", top_k=None)) == 3 and len(classify(["good"], top_k=2)[0]) == 2
+    assert classify({"text": "good", "text_pair": "film"})[0] == classify(("good", "film"))[0]
+    soft = classify("good", top_k=None, function_to_apply="softmax")
+    assert [a["label"] for a in soft] == [a["label"] for a in classify("good", top_k=None)]
+    assert pipeline("ner", file("bert-tag"), aggregation_strategy="simple")("good film") == Model(file("bert-tag")).tag("good film")
+    assert set(pipeline("question-answering", file("bert-answer"))(question="good?", context="good film")) == {"score", "start", "end", "answer"}
+    assert len(pipeline("fill-mask", file("bert-fill"))("[MASK]", top_k=2)) == 2
+    zero = pipeline("zero-shot-classification", file("bert-classify"))("good film", candidate_labels="film, plot")
+    assert set(zero["labels"]) == {"film", "plot"} and abs(sum(zero["scores"]) - 1) < 1e-5
+    raises(Error, "expected one of text-classification", pipeline, "translation", file("bert-classify"))
+    raises(Error, "made to classify", pipeline, "ner", file("bert-classify"))
+
+
+@test
+def errors():
+    raises(Error, "no such file or folder", Model, "nothing.retort")
+    broken = HERE / "broken.retort"
+    broken.write_bytes(b"no model")
+    error = raises(Error, "broken.retort", Model, broken)
+    assert error.status == "FORMAT" and pickle.loads(pickle.dumps(error)).status == "FORMAT"
+    model = Model(file("bert-classify"))
+    raises(TypeError, "expected a str, or a pair of them, found int", model.scores, [1])
+    raises(TypeError, "second text of a pair, found int", model.scores, [("a", 1)])
+    raises(Error, "top_k 0", model.classify, "good", top_k=0)
+    raises(Error, "threads", Model(file("bert-classify"), threads=5000).scores, "good")
+    raises(Error, "embed: the model was made to classify", model.embed, "good")
+    assert model.scores("lone \ud800 surrogate").shape == (3,)
+
+
+@test
+def pickled_by_path():
+    model = Model(file("bert-classify"), threads=1)
+    again = pickle.loads(pickle.dumps(model))
+    assert numpy.array_equal(again.scores(TEXTS), model.scores(TEXTS)) and again._options == model._options
+    raises(TypeError, "save it", pickle.dumps, retort_cpu.quantize(model))
+
+
+@test
+def the_command():
+    done = subprocess.run([sys.executable, "-m", "retort_cpu", "--version"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and retort_cpu.__version__ in done.stdout, done.stderr
+    done = subprocess.run([sys.executable, "-m", "retort_cpu", "run", file("bert-classify"), "good", "--json"], capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 0 and "labels" in done.stdout
+    done = subprocess.run([sys.executable, "-m", "retort_cpu", "nothing"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+
+
+main()

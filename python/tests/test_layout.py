@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The structs and constants of the binding against the compiler's: test_layout.py LAYOUT, the program that prints them."""
+import ctypes
+import subprocess
+import sys
+
+from harness import main, raises, test
+from retort_cpu import Error, _library, _retort
+
+
+def told():
+    lines = subprocess.run([sys.argv[1]], capture_output=True, text=True, check=True).stdout.splitlines()
+    return [(line.split()[0], *map(int, line.split()[1:])) for line in lines]
+
+
+@test
+def structs_lie_as_the_compiler_lays_them():
+    fields = 0
+    for name, *numbers in told():
+        struct, _, field = name.partition(".")
+        if field:
+            here = getattr(getattr(_retort, struct), field)
+            assert numbers == [here.offset, here.size], f"{name}: {numbers}, here {here.offset}, {here.size}"
+            fields += 1
+        elif name.startswith("retort_"):
+            assert numbers == [ctypes.sizeof(getattr(_retort, name))], name
+    assert fields > 250, fields
+
+
+@test
+def constants_are_the_headers():
+    constants = [row for row in told() if row[0].startswith("RETORT_")]
+    assert len(constants) > 50
+    for name, value in constants:
+        assert getattr(_retort, name) == value, name
+
+
+@test
+def another_size_is_refused():
+    model = ctypes.c_void_p()
+    options = _library.struct("load_options")
+    options.size = 4096
+    error = raises(Error, "retort_load_options has 4096 bytes in the program", _library.call, _library.lib.retort_model_load_with, model,
+                   b"no.retort", options)
+    assert error.status == "ARGUMENT"
+
+
+@test
+def unknown_fields_are_named():
+    raises(TypeError, "load_options has no 'memry'; it has memory", _library.struct, "load_options", memry=1)
+
+
+main()

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Making models: import, quantise, train, evaluate, tune, and the estimator; progress, cancelling, Ctrl-C."""
+import os
+import pickle
+import subprocess
+import sys
+
+from harness import HERE, Skip, checkpoint, data, file, main, raises, retort, test
+
+import numpy
+
+import retort_cpu
+from retort_cpu import Error, Head, Model, evaluate, import_, quantize, train
+
+WORDS = ["good film", "bad plot", "good plot", "bad film"]
+ROWS = [{"text": f"{WORDS[i % 4]} {'a' if i % 3 else 'the'}", "label": WORDS[i % 4].split()[0]} for i in range(64)]
+
+
+@test
+def imports():
+    seen = []
+    path = str(HERE / "imported.retort")
+    model = import_(checkpoint("bert-classify"), path, progress=lambda *state: seen.append(state))
+    assert model.info["level"] == 3 and os.path.getsize(path) > 1000
+    assert numpy.array_equal(Model(path).scores(WORDS), model.scores(WORDS))
+    assert numpy.array_equal(Model(checkpoint("bert-classify")).scores(WORDS), model.scores(WORDS))
+    assert import_(checkpoint("bert-classify"), dtype="bf16").info["recipe"] == "bf16"
+    assert import_(checkpoint("bert-classify"), head=Head(["a", "b"])).labels == ["a", "b"]
+    raises(Error, "dtype 'f8'", import_, checkpoint("bert-classify"), dtype="f8")
+    raises(Error, "level must be", import_, checkpoint("bert-classify"), level=9)
+
+
+@test
+def quantizes():
+    model = Model(file("bert-classify"))
+    seen = []
+    small = quantize(model, "int4", progress=lambda *state: seen.append(state))
+    assert small.info["dtype"] == "int4" or small.info["recipe"].startswith("int4")
+    assert seen and seen[-1][1] <= seen[-1][2]
+    path = HERE / "small.retort"
+    small.save(path)
+    row = retort("run", path, "good film")[0]
+    assert numpy.array_equal(small.logits("good film"), numpy.asarray(row["logits"], numpy.float32))
+    texts = data("texts.jsonl", [{"text": row["text"]} for row in ROWS])
+    assert quantize(model, "smoothquant", texts, samples=16).info["recipe"].startswith("smoothquant")
+    raises(Error, "recipe", quantize, model, "int5")
+    raises(TypeError, "quantize_options has no 'bit'", quantize, model, bit=4)
+
+
+class Stop(Exception):
+    pass
+
+
+@test
+def exceptions_stop_the_work():
+    def stop(*_):
+        raise Stop("enough")
+
+    model = Model(file("bert-classify"))
+    raises(Stop, "enough", quantize, model, progress=stop)
+    rows = data("rows.jsonl", ROWS)
+    start = import_(checkpoint("bert-classify"), head=Head(["bad", "good"]))
+    raises(Stop, "enough", train, start, rows, epochs=50, progress=stop)
+
+
+@test
+def trains_and_evaluates():
+    rows, states = data("rows.jsonl", ROWS), []
+    start = import_(checkpoint("bert-classify"), head=Head(["bad", "good"], seed=1))
+    model, result = train(start, rows, dev=rows, epochs=12, batch=8, learning_rate=5e-3, threads=1, progress=states.append)
+    assert result["metric"] == "accuracy" and result["dev"] > 0.9, result
+    assert states[-1]["step"] == states[-1]["steps"] == result["steps"]
+    found = evaluate(model, rows, reference=start)
+    assert found["metric"] == "accuracy" and found["value"] > 0.9 and found["low"] <= found["value"] <= found["high"]
+    assert found["n"] == len(ROWS) and found["difference"] > 0
+    raises(Error, "no.jsonl", evaluate, model, "no.jsonl")
+
+
+@test
+def estimator():
+    try:
+        from sklearn.base import clone
+        from sklearn.model_selection import cross_val_score
+    except ImportError as error:
+        raise Skip(error)
+    from retort_cpu.sklearn import RetortClassifier
+    X, y = [row["text"] for row in ROWS], numpy.array([row["label"] for row in ROWS])
+    estimator = RetortClassifier(checkpoint("bert-classify"), epochs=12, batch=8, learning_rate=5e-3, threads=1)
+    assert clone(estimator).get_params() == estimator.get_params()
+    assert cross_val_score(estimator, X, y, cv=2).mean() > 0.9
+    fitted = estimator.fit(X, y)
+    assert fitted.classes_.tolist() == ["bad", "good"] and fitted.predict_proba(X).shape == (64, 2)
+    assert (fitted.predict(X) == y).mean() > 0.9 and fitted.decision_function(X).shape == (64,)
+    again = pickle.loads(pickle.dumps(fitted))
+    assert numpy.array_equal(again.predict_proba(X), fitted.predict_proba(X))
+    numbers = RetortClassifier(checkpoint("bert-classify"), epochs=1, recipe="int8", threads=1).fit(X, numpy.arange(64) % 3 * 5)
+    assert set(numbers.predict(X)) <= {0, 5, 10}
+    raises(ValueError, "at least 2", RetortClassifier(checkpoint("bert-classify")).fit, ["a"], [1])
+
+
+@test
+def tunes():
+    raises(Error, "no.jsonl", retort_cpu.tune, file("bert-classify"), "no.jsonl", HERE / "tuned", budget="20s")
+
+
+CTRL_C = """
+import sys, threading, os, signal, time
+import retort_cpu
+model = retort_cpu.Model(sys.argv[1], threads=1)
+model.scores("good")
+threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+start = time.monotonic()
+try:
+    if sys.argv[2] == "run":
+        model.scores([f"good film {i}" for i in range(3000000)])
+    else:
+        start_model = retort_cpu.import_(sys.argv[4], head=retort_cpu.Head(["bad", "good"]))
+        retort_cpu.train(start_model, sys.argv[3], epochs=1000000, threads=1)
+except KeyboardInterrupt:
+    print("interrupted after", time.monotonic() - start)
+"""
+
+
+@test
+def ctrl_c_ends_a_call():
+    for what in ("run", "train"):
+        done = subprocess.run([sys.executable, "-c", CTRL_C, file("bert-classify"), what, data("rows.jsonl", ROWS), checkpoint("bert-classify")],
+                              capture_output=True, text=True, timeout=120)
+        assert done.stdout.startswith("interrupted after") and float(done.stdout.split()[-1]) < 20, (what, done.stdout, done.stderr[-800:])
+
+
+main()
