@@ -20,7 +20,7 @@ const tune_trial *tune_choose_within(const tune *t, tune_goal goal, double floor
     const tune_trial *best = NULL;
     for (size_t i = 0; i < t->trial_count; i++) {
         const tune_trial *it = &t->trials[i];
-        if (!tune_offered(t, it) || !(tune_forecast(t, it) <= floor)) continue;
+        if (!tune_offered(it) || !(tune_forecast(t, it) <= floor)) continue;
         if (best == NULL || is_better(it, best, goal)) best = it;
     }
     return best;
@@ -34,7 +34,7 @@ const tune_trial *tune_safest(const tune *t) {
     const tune_trial *best = NULL;
     for (size_t i = 0; i < t->trial_count; i++) {
         const tune_trial *it = &t->trials[i];
-        if (!tune_offered(t, it)) continue;
+        if (!tune_offered(it)) continue;
         bool less = best != NULL && tune_forecast(t, it) < tune_forecast(t, best);
         bool closer =
             best != NULL && tune_forecast(t, it) == tune_forecast(t, best) && it->score.kl < best->score.kl;
@@ -44,10 +44,10 @@ const tune_trial *tune_safest(const tune *t) {
 }
 
 bool tune_on_frontier(const tune *t, const tune_trial *it) {
-    if (!tune_offered(t, it)) return false;
+    if (!tune_offered(it)) return false;
     for (size_t i = 0; i < t->trial_count; i++) {
         const tune_trial *other = &t->trials[i];
-        if (other == it || !tune_offered(t, other)) continue;
+        if (other == it || !tune_offered(other)) continue;
         double gain = other->speed.ratio / it->speed.ratio - 1;
         bool as_good = tune_loss(other) <= tune_loss(it) && other->score.kl <= it->score.kl && gain >= 0 &&
                        other->bytes <= it->bytes;

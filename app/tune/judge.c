@@ -30,15 +30,16 @@ double tune_forecast(const tune *t, const tune_trial *it) {
     const tune_score *s = &it->score;
     if (it->status != TUNE_DONE || s->n == 0 || !isfinite(s->difference)) return (double)INFINITY;
     double n = (double)s->n, sealed = (double)t->split.sealed_rows;
-    /* As if one more text had changed: few rows without a change are not proof of none. */
+    /* Of a row that changes the metric by -1, 0 or 1; and as if one more text had changed: few rows without a change are not
+     * proof of none. */
     double changed = isfinite(s->agreement) ? fmax(1 - s->agreement, 0) : 0,
-           least = sqrt((changed + 1 / n) / sealed);
+           variance = fmax(changed - s->difference * s->difference, 0),
+           least = sqrt((variance + 1 / n) / sealed);
     double error =
         isfinite(s->low) && isfinite(s->high) ? (s->high - s->low) / two_sided * sqrt(n / sealed) : least;
     return tune_loss(it) + 100 * z * fmax(error, least);
 }
 
-bool tune_offered(const tune *t, const tune_trial *it) {
-    (void)t;
+bool tune_offered(const tune_trial *it) {
     return it->status == TUNE_DONE && it->form != TUNE_FLOATS;
 }

@@ -8,11 +8,14 @@
 /* A trial that was made and measured is done, or dropped where it is slower or larger than the input. */
 void tune_judge(const tune *t, tune_trial *it);
 /* Points that the trial is expected to lose at most on the sealed rows, by those that select: the loss there, and 1.64
- * standard errors of as many rows as are sealed. Infinite: unknown. */
+ * standard errors of as many rows as are sealed. The standard error is the bootstrap's; that its tail is a normal one is what
+ * is taken for granted here, because the sealed test needs no such thing and a forecast only ranks. Where the exact quantile
+ * is known (rows that either model alone gets right), it is within one row of it: test/tune_test.c. Infinite:
+ * unknown. */
 double tune_forecast(const tune *t, const tune_trial *it);
 /* The same of the loss alone. */
 double tune_loss(const tune_trial *it);
 /* Whether it may be given to the user: made, measured, a form, and neither slower nor larger than the input. */
-bool tune_offered(const tune *t, const tune_trial *it);
+bool tune_offered(const tune_trial *it);
 
 #endif

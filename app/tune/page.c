@@ -54,8 +54,8 @@ static double megabytes_of(const tune *t, const tune_trial *it) {
     return (double)it->bytes * 1e-6;
 }
 
-static bool is_drawn(const tune *t, const tune_trial *it) {
-    return tune_offered(t, it) && isfinite(tune_loss(it)) && isfinite(it->speed.ratio);
+static bool is_drawn(const tune_trial *it) {
+    return tune_offered(it) && isfinite(tune_loss(it)) && isfinite(it->speed.ratio);
 }
 
 static bool is_claimed(const tune *t, const tune_trial *it, int claim) {
@@ -81,7 +81,7 @@ static void draw_dot(FILE *to, const tune *t, const tune_trial *it, double x, co
 static void draw_plot(FILE *to, const tune *t, measure_fn of, const char *unit) {
     double most = 0, lowest = -2 * t->settings->floor, highest = t->settings->floor;
     for (size_t i = 0; i < t->trial_count; i++) {
-        if (!is_drawn(t, &t->trials[i])) continue;
+        if (!is_drawn(&t->trials[i])) continue;
         most = fmax(most, of(t, &t->trials[i]));
         lowest = fmax(fmin(lowest, -tune_loss(&t->trials[i])), -12 * t->settings->floor);
         highest = fmax(highest, -tune_loss(&t->trials[i]));
@@ -100,7 +100,7 @@ static void draw_plot(FILE *to, const tune *t, measure_fn of, const char *unit) 
     fprintf(to, "<line class=\"floor\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>\n", LEFT, WIDTH - RIGHT,
             floor_at, floor_at);
     for (size_t i = 0; i < t->trial_count; i++) {
-        if (is_drawn(t, &t->trials[i])) draw_dot(to, t, &t->trials[i], plot_at(&x, of(t, &t->trials[i])), &y);
+        if (is_drawn(&t->trials[i])) draw_dot(to, t, &t->trials[i], plot_at(&x, of(t, &t->trials[i])), &y);
     }
     fprintf(to, "</svg>\n");
 }

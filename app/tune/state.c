@@ -177,7 +177,7 @@ cli_code tune_state_write(const tune *t) {
 
 /* ---- Reading it again ---- */
 
-static double real_of(const json_t *json, const char *name) {
+double tune_real(const json_t *json, const char *name) {
     const json_t *value = json_object_get(json, name);
     return json_is_number(value) ? json_number_value(value) : (double)NAN;
 }
@@ -227,14 +227,15 @@ static bool read_trial(tune_trial *it, const json_t *json) {
     it->bytes = size_of(json, "bytes");
     it->steps = size_of(json, "steps");
     it->stopped = json_is_true(json_object_get(json, "stopped"));
-    it->seconds = real_of(json, "seconds");
-    it->score = (tune_score){
-        real_of(score, "value"), real_of(score, "difference"), real_of(score, "low"), real_of(score, "high"),
-        real_of(score, "kl"),    real_of(score, "agreement"),  size_of(score, "n")};
+    it->seconds = tune_real(json, "seconds");
+    it->score =
+        (tune_score){tune_real(score, "value"), tune_real(score, "difference"), tune_real(score, "low"),
+                     tune_real(score, "high"),  tune_real(score, "kl"),         tune_real(score, "agreement"),
+                     size_of(score, "n")};
     it->speed =
-        (tune_speed){real_of(speed, "ratio"),       real_of(speed, "low"),    real_of(speed, "high"),
-                     real_of(speed, "texts_per_s"), real_of(speed, "ms_p50"), real_of(speed, "ms_p99"),
-                     real_of(speed, "others")};
+        (tune_speed){tune_real(speed, "ratio"),       tune_real(speed, "low"),    tune_real(speed, "high"),
+                     tune_real(speed, "texts_per_s"), tune_real(speed, "ms_p50"), tune_real(speed, "ms_p99"),
+                     tune_real(speed, "others")};
     it->commands = json_deep_copy(json_object_get(json, "commands"));
     return true;
 }
@@ -242,15 +243,15 @@ static bool read_trial(tune_trial *it, const json_t *json) {
 static bool read_claim(const tune *t, tune_claim *c, const json_t *json) {
     *c = (tune_claim){.trial = size_of(json, "index"),
                       .opening = (int)json_integer_value(json_object_get(json, "opening")),
-                      .value = real_of(json, "value"),
-                      .difference = real_of(json, "difference"),
-                      .low = real_of(json, "low"),
-                      .high = real_of(json, "high"),
-                      .kl = real_of(json, "kl"),
-                      .agreement = real_of(json, "agreement"),
-                      .bound = real_of(json, "bound"),
-                      .p = real_of(json, "p"),
-                      .adjusted = real_of(json, "adjusted"),
+                      .value = tune_real(json, "value"),
+                      .difference = tune_real(json, "difference"),
+                      .low = tune_real(json, "low"),
+                      .high = tune_real(json, "high"),
+                      .kl = tune_real(json, "kl"),
+                      .agreement = tune_real(json, "agreement"),
+                      .bound = tune_real(json, "bound"),
+                      .p = tune_real(json, "p"),
+                      .adjusted = tune_real(json, "adjusted"),
                       .proven = json_is_true(json_object_get(json, "proven"))};
     return c->trial < t->trial_count;
 }
@@ -275,14 +276,14 @@ static bool read_all(tune *t, const json_t *json) {
     t->input_bytes = size_of(json, "input_bytes");
     t->task = (retort_task)json_integer_value(json_object_get(json, "task"));
     t->layers = json_integer_value(json_object_get(json, "layers"));
-    t->base_value = real_of(json, "base_value");
-    t->spent = real_of(json, "spent");
-    t->eval_seconds = real_of(json, "eval_seconds");
-    t->step_seconds = real_of(json, "step_seconds");
-    t->start_seconds = real_of(json, "start_seconds");
-    t->tokens_per_text = real_of(json, "tokens_per_text");
+    t->base_value = tune_real(json, "base_value");
+    t->spent = tune_real(json, "spent");
+    t->eval_seconds = tune_real(json, "eval_seconds");
+    t->step_seconds = tune_real(json, "step_seconds");
+    t->start_seconds = tune_real(json, "start_seconds");
+    t->tokens_per_text = tune_real(json, "tokens_per_text");
     t->openings = (int)json_integer_value(json_object_get(json, "openings"));
-    t->sealed_value = real_of(json, "sealed_value");
+    t->sealed_value = tune_real(json, "sealed_value");
     t->fastest = (int)json_integer_value(json_object_get(json, "fastest"));
     t->smallest = (int)json_integer_value(json_object_get(json, "smallest"));
     t->exhausted = json_is_true(json_object_get(json, "exhausted"));

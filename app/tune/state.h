@@ -129,6 +129,8 @@ double tune_spent(const tune *t);
 /* Joins a folder and names: "DIR/models/NAME.retort". False: too long. */
 bool tune_path(char out[TUNE_PATH], const char *folder, const char *below, const char *name);
 
+/* A number of an object; NaN: it has none of that name. */
+double tune_real(const json_t *json, const char *name);
 /* "metric" of an object, where it is one that counts in points; NULL: another one, or none. */
 const char *tune_metric_of(const json_t *json);
 

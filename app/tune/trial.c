@@ -201,11 +201,6 @@ static bool run_command(tune *t, tune_trial *it, const json_t *words, double dea
     return false;
 }
 
-static double real_of(const json_t *json, const char *name) {
-    const json_t *value = json_object_get(json, name);
-    return json_is_number(value) ? json_number_value(value) : (double)NAN;
-}
-
 double tune_work_of(const tune *t, const tune_shape *shape) {
     const tune_form *int8 = tune_find_form("int8");
     for (size_t i = 0; i < t->trial_count; i++) {
@@ -234,7 +229,7 @@ double tune_share_of_step(const tune *t, const tune_shape *shape) {
 
 /* What the steps of a distillation took says more than the probe did. */
 static void note_step_time(tune *t, const tune_trial *it, const json_t *trained) {
-    double rate = real_of(trained, "tokens_per_second");
+    double rate = tune_real(trained, "tokens_per_second");
     if (rate > 0) t->step_seconds = BATCH * t->tokens_per_text / rate / tune_share_of_step(t, it->shape);
 }
 
@@ -268,12 +263,12 @@ static bool evaluate(tune *t, tune_trial *it, double deadline) {
     bool done = run_command(t, it, words, deadline, &child);
     json_t *json = done ? tune_child_json(&child) : NULL;
     if (done && json != NULL) {
-        it->score = (tune_score){real_of(json, "value"),
-                                 real_of(json, "difference"),
-                                 real_of(json, "difference_low"),
-                                 real_of(json, "difference_high"),
-                                 real_of(json, "kl"),
-                                 real_of(json, "agreement"),
+        it->score = (tune_score){tune_real(json, "value"),
+                                 tune_real(json, "difference"),
+                                 tune_real(json, "difference_low"),
+                                 tune_real(json, "difference_high"),
+                                 tune_real(json, "kl"),
+                                 tune_real(json, "agreement"),
                                  (size_t)json_integer_value(json_object_get(json, "n"))};
     }
     json_decref(json);
@@ -288,16 +283,16 @@ static bool read_speeds(const tune_child *child, tune_speed *out, size_t count) 
     double first = (double)NAN;
     for (size_t i = 0; i <= count; i++) {
         json_t *json = at != NULL ? json_loads(at, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
-        double median = real_of(json, "ms_p50");
+        double median = tune_real(json, "ms_p50");
         if (i == 0) first = median;
         if (i > 0)
             out[i - 1] = (tune_speed){.ratio = first / median,
                                       .low = (double)NAN,
                                       .high = (double)NAN,
-                                      .texts_per_s = real_of(json, "texts_per_s"),
+                                      .texts_per_s = tune_real(json, "texts_per_s"),
                                       .ms_p50 = median,
-                                      .ms_p99 = real_of(json, "ms_p99"),
-                                      .others = real_of(json, "others")};
+                                      .ms_p99 = tune_real(json, "ms_p99"),
+                                      .others = tune_real(json, "others")};
         json_decref(json);
         if (!isfinite(median)) return false;
         at = strchr(at, '\n');
@@ -461,9 +456,9 @@ cli_code tune_baseline(tune *t) {
     json_decref(words);
     free(child.output);
     t->metric = tune_metric_of(json);
-    t->base_value = real_of(json, "value");
+    t->base_value = tune_real(json, "value");
     t->eval_seconds = child.seconds;
-    t->tokens_per_text = real_of(json, "tokens") / real_of(json, "n");
+    t->tokens_per_text = tune_real(json, "tokens") / tune_real(json, "n");
     const char *name = json_string_value(json_object_get(json, "metric"));
     if (done && t->metric == NULL)
         cli_error("tune needs a metric in points: this model and this data have %s",
@@ -489,7 +484,7 @@ bool tune_probe(tune *t) {
     tune_live_begin(t, &nothing);
     bool done = run_command(t, &nothing, words, t->deadline, &child);
     json_t *json = done ? tune_child_json(&child) : NULL;
-    double rate = real_of(json, "tokens_per_second"), seconds = real_of(json, "seconds");
+    double rate = tune_real(json, "tokens_per_second"), seconds = tune_real(json, "seconds");
     json_decref(json);
     json_decref(words);
     free(child.output);
