@@ -25,21 +25,34 @@ static const char *const style =
     "main{display:block}.warn{border-left:4px solid var(--c0);padding-left:.8rem;color:var(--ink)}"
     ".chosen{font-size:1.15rem;color:var(--ink)}pre{overflow-x:auto;background:var(--line);padding:.6rem;"
     "color:var(--ink)}"
-    ".floor{stroke:var(--c0);stroke-dasharray:5 4}.bar{fill:var(--c1)}"
+    ".floor{stroke:var(--c0);stroke-dasharray:5 4}.bar{fill:var(--c1)}.key{fill:var(--ink)}"
+    ".diagonal{stroke:var(--soft);stroke-dasharray:3 "
+    "4}.line{fill:none;stroke-width:1.5}.wide{min-width:620px;"
+    "max-width:860px}.square{max-width:460px}.tall{max-height:28rem;overflow-y:auto}h3{font-size:1rem;margin:"
+    "1.4rem "
+    "0 .3rem}.texts td.text{text-align:left;white-space:normal;min-width:16rem}.texts td,.texts "
+    "th{text-align:left}"
+    ".matrix{width:auto}.matrix td:nth-child(n+2),.matrix th:nth-child(n+2){text-align:right}"
+    ".right{background:color-mix(in srgb,var(--c1) calc(var(--share)*60%),transparent)}"
+    ".wrong{background:color-mix(in srgb,var(--c0) "
+    "calc(var(--share)*60%),transparent)}summary{cursor:pointer;"
+    "color:var(--soft)}ul{padding-left:1.2rem}"
     "@media(max-width:600px){body{font-size:14px;margin:1rem "
-    "auto}.plots{grid-template-columns:minmax(0,1fr)}}"
+    "auto}.plots{grid-template-columns:minmax(0,1fr)}.plots svg{font-size:15px}"
+    ".texts tr{display:block;border-bottom:1px solid var(--line)}.texts td{display:inline-block;border:0}"
+    ".texts td.text{display:block}.texts th{display:none}}"
     "@media "
     "print{:root{color-scheme:light;--ink:#000;--soft:#444;--line:#bbb;--page:#fff}body{max-width:none}"
-    "figure,tr{break-inside:avoid}.scroll{overflow:visible}pre{white-space:pre-wrap}}"
+    "figure,tr{break-inside:avoid}.scroll,.tall{overflow:visible;max-height:none}pre{white-space:pre-wrap}}"
     "i{display:inline-block;width:.7em;height:.7em;border-radius:50%;margin-right:.5em}b{font-weight:600}";
 
 static void write_style(FILE *to) {
     fprintf(to, "<style>%s", style);
     for (int i = 0; i < 7; i++) {
-        fprintf(
-            to,
-            ".c%d circle,.c%d text{fill:var(--c%d)}.c%d line{stroke:var(--c%d)}i.c%d{background:var(--c%d)}",
-            i, i, i, i, i, i, i);
+        fprintf(to,
+                ".c%d circle,.c%d text{fill:var(--c%d)}.c%d line,.c%d polyline{stroke:var(--c%d)}"
+                "i.c%d{background:var(--c%d)}",
+                i, i, i, i, i, i, i, i);
     }
     fprintf(to, "</style>\n");
 }

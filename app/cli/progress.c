@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 static bool shown;
+static size_t lines_above; /* of the bar's, drawn with it */
 static volatile sig_atomic_t interrupted;
 
 static void interrupt(int number) {
@@ -69,14 +70,16 @@ void cli_progress_count(const char *what) {
     cli_put(stderr, what, strlen(what));
     fputs("\033[K", stderr);
     last = now;
-    shown = true;
+    cli_progress_drawn(0);
 }
 
-void cli_progress_drawn(void) {
+void cli_progress_drawn(size_t above) {
     shown = true;
+    lines_above = above;
 }
 
 void cli_progress_end(void) {
     if (shown) fputs("\r\033[K", stderr);
+    for (; shown && lines_above > 0; lines_above--) fputs("\033[A\033[K", stderr);
     shown = false;
 }

@@ -15,7 +15,7 @@ int cli_progress(void *user, const char *what, size_t done, size_t total);
 /* The same where nobody knows how much there is: the text alone. */
 void cli_progress_count(const char *what);
 void cli_progress_end(void);
-/* Something else was drawn on the line of the bar, which cli_progress_end shall remove. */
-void cli_progress_drawn(void);
+/* Something else was drawn on the line of the bar, which cli_progress_end shall remove, and on `above` lines above it. */
+void cli_progress_drawn(size_t above);
 
 #endif

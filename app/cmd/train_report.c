@@ -83,7 +83,7 @@ static void draw_line(const retort_train_progress *p) {
     last = now;
     put_line(line, sizeof line, p);
     fprintf(stderr, "\r%.*s\033[K", 110, line);
-    cli_progress_drawn();
+    cli_progress_drawn(0);
 }
 
 static void print_epoch(train_report *r, const retort_train_progress *p) {

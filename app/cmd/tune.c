@@ -319,8 +319,10 @@ static cli_code conclude(tune *t, const cli_args *args) {
         const tune_claim *shown = t->fastest >= 0    ? &t->claims[t->fastest]
                                   : t->smallest >= 0 ? &t->claims[t->smallest]
                                                      : tune_nearest(t);
+        tune_live_now("the models chosen", "their speeds in turns, and their steps");
         measure_chosen(t);
         if (shown != NULL) measure_steps(t, shown);
+        cli_progress_end();
         if (t->fastest < 0 && t->smallest < 0) say_what_blocks(t);
     }
     if (code == CLI_DONE) code = put_results(t);

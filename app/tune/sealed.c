@@ -5,6 +5,7 @@
 #include "cli/model.h"
 #include "cli/progress.h"
 #include "tune/choose.h"
+#include "tune/details.h"
 #include "tune/live.h"
 #include "tune/trial.h"
 
@@ -65,17 +66,31 @@ static void pair_close(pair *p) {
     }
 }
 
+/* For the report, under the name of the trial. */
+static void keep_details(tune *t, const tune_claim *c, json_t *details) {
+    if (t->details == NULL || json_is_null(t->details)) {
+        json_decref(t->details);
+        t->details = json_object();
+    }
+    json_object_set_new(t->details, t->trials[c->trial].name, details);
+}
+
 static cli_code test_one(tune *t, const cli_args *args, tune_claim *c) {
     pair p = {0};
     retort_error err;
     retort_eval_options options = RETORT_EVAL_OPTIONS;
     retort_eval_result result = {.size = sizeof result};
+    tune_details details = {0};
     cli_code code = pair_open(&p, t, args, t->trials[c->trial].file);
     options.reference = p.sessions[1];
     options.draws = DRAWS;
     options.floor = t->settings->floor / 100;
+    options.each = tune_details_see;
+    options.each_user = &details;
     if (code == CLI_DONE && retort_eval(p.sessions[0], p.data, &options, &result, &err) != RETORT_OK)
         code = cli_fail(&err, true);
+    if (code == CLI_DONE) keep_details(t, c, tune_details_json(&details, p.models[0], p.data));
+    tune_details_free(&details);
     pair_close(&p);
     if (code != CLI_DONE) return code;
     c->value = result.value;
@@ -132,7 +147,7 @@ cli_code tune_sealed_open(tune *t, const cli_args *args) {
     claim(t, tune_safest(t));
     if (t->claim_count > before) t->openings++;
     for (size_t i = before; code == CLI_DONE && i < t->claim_count; i++) {
-        tune_live_begin(t, &t->trials[t->claims[i].trial]);
+        tune_live_now(t->trials[t->claims[i].trial].name, "on the sealed rows");
         code = test_one(t, args, &t->claims[i]);
     }
     adjust(t);

@@ -105,8 +105,7 @@ typedef struct tune {
     size_t claim_count;
     int openings;
     double sealed_value; /* the float model's metric on the sealed rows */
-    json_t
-        *details; /* of the models chosen, on the sealed rows: texts that changed, confusion, reliability */
+    json_t *details;   /* of each model tested, by its name: what the sealed rows show (tune_details_json) */
     json_t *layers_of; /* steps of the plan: time, bytes, KL */
     json_t *machine;
     json_t *prepare;       /* commands that made the base of the input */

@@ -434,7 +434,7 @@ cli_code tune_trial_run(tune *t, tune_trial *it, const char *from, size_t steps,
     double start = cli_now();
     inherit(t, it, from);
     if (it->steps > 0 && !it->stopped) steps = it->steps; /* begun by an earlier run: to the same bytes */
-    tune_live_begin(t, it);
+    tune_live_begin(it);
     if (make_and_measure(t, it, from, steps, deadline)) tune_judge(t, it);
     it->seconds = cli_now() - start;
     if (it->status != TUNE_WAITING) tune_live_end(t, it);
@@ -450,7 +450,7 @@ cli_code tune_baseline(tune *t) {
     json_t *words = tune_words("eval", t->base, "--reference", t->base, "--json", TUNE_END);
     add_data(words, t, t->split.select, true);
     add_engine(words, t);
-    tune_live_begin(t, &nothing);
+    tune_live_begin(&nothing);
     bool done = run_command(t, &nothing, words, 0, &child);
     json_t *json = done ? tune_child_json(&child) : NULL;
     json_decref(words);
@@ -481,7 +481,7 @@ bool tune_probe(tune *t) {
     add_word(words, "--json");
     add_word(words, "-o");
     add_word(words, file);
-    tune_live_begin(t, &nothing);
+    tune_live_begin(&nothing);
     bool done = run_command(t, &nothing, words, t->deadline, &child);
     json_t *json = done ? tune_child_json(&child) : NULL;
     double rate = tune_real(json, "tokens_per_second"), seconds = tune_real(json, "seconds");

@@ -4,13 +4,18 @@
 
     tune.py RETORT SOURCE_ROOT EXAMPLES_FOLDER
 """
+import fcntl
 import html.parser
 import json
 import os
 import pathlib
+import pty
+import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 sys.dont_write_bytecode = True
@@ -106,6 +111,28 @@ def max_drop_is_enforced_on_sealed_rows():
     assert not texts["sealed"] & (texts["train"] | texts["select"]) and not texts["train"] & texts["select"]
 
 
+@test
+def what_the_sealed_rows_show_is_kept_for_the_report():
+    """All of it is of the one opening: texts that changed, right and wrong, confusion, reliability; nothing ran on them again."""
+    s = state("first")
+    sealed = s["split"]["sealed_rows"]
+    assert set(s["details"]) == {claim["trial"] for claim in s["claims"]}, s["details"].keys()
+    for claim in s["claims"]:
+        d = s["details"][claim["trial"]]
+        assert d["changed"] == round((1 - claim["agreement"]) * sealed) and len(d["changed_texts"]) == min(d["changed"], 40), d["changed"]
+        assert all(text["before"] != text["after"] and 0 < text["after_probability"] <= 1 for text in d["changed_texts"]), d["changed_texts"]
+        sure = [text["after_probability"] for text in d["changed_texts"]]
+        assert sure == sorted(sure, reverse=True), sure
+        assert abs((d["only_after"] - d["only_before"]) / sealed - claim["difference"]) < 1e-9, d
+        right = {which: sum(d["confusion"][which][i][i] for i in range(2)) for which in ("before", "after")}
+        assert abs(right["after"] / sealed - claim["value"]) < 1e-9 and abs(right["before"] / sealed - s["sealed_value"]) < 1e-9, right
+        for which in ("before", "after"):
+            assert sum(map(sum, d["confusion"][which])) == sum(b["n"] for b in d["bins"][which]) == sealed
+            gap = sum(abs(b["right"] - b["probability"]) * b["n"] for b in d["bins"][which] if b["n"]) / sealed
+            assert abs(gap - d["ece"][which]) < 1e-9, (gap, d["ece"])
+        assert 0 < d["mcnemar"] <= 1
+
+
 class Page(html.parser.HTMLParser):
     """Fails on anything that a page without a server should not have."""
     def handle_starttag(self, tag, attributes):
@@ -117,7 +144,8 @@ class Page(html.parser.HTMLParser):
 def the_report_is_one_file_that_needs_nothing_else():
     page = (HERE / "first/report.html").read_text()
     Page().feed(page)
-    for part in ("Accuracy, time and size", "The sealed test", "Where time, bytes and error are", "All that was tried",
+    for part in ("Accuracy, time and size", "Why these", "The sealed test", "What changed: dense-", "Answers that changed", "Right and wrong",
+                 "How sure, how right", "The road not taken", "Where time, bytes and error are", "All that was tried",
                  "To remake them", "The machine", "prefers-color-scheme:dark", "@media print", "max-width:600px"):
         assert part in page, part
     assert "n/a" not in page and ">nan" not in page and ">inf" not in page and ">-inf" not in page
@@ -242,6 +270,63 @@ def too_few_rows_one_class_and_labels_unseen():
     assert "all rows that select have one label" in error, error
     odd = file("odd.tsv", tsv([(text, "maybe") for text, _ in ROWS]))
     fails(3, "label 'maybe': the model has no such label", "tune", floats(), "--data", odd, "--budget", "1s", "-o", HERE / "odd")
+
+
+def screen(data, columns):
+    """What a terminal shows after each line feed, and in the end: a list of lists of lines."""
+    lines, row, column, seen = [""], 0, 0, []
+    for part in re.findall(r"\x1b\[[0-9;]*[A-Za-z]|.", data, re.S):
+        if part == "\x1b[K":
+            lines[row] = lines[row][:column]
+        elif part == "\x1b[A":
+            row -= 1
+        elif part == "\n":
+            seen.append(list(lines))
+            row += 1
+        elif part == "\r":
+            column = 0
+        elif not part.startswith("\x1b"):
+            if column == columns:
+                row, column = row + 1, 0
+            lines += [""] * (row + 1 - len(lines))
+            lines[row] = lines[row].ljust(column)[:column] + part + lines[row][column + 1:]
+            column += 1
+        lines += [""] * (row + 1 - len(lines))
+    return seen + [lines]
+
+
+@test
+def on_a_terminal_the_frontier_is_drawn_in_place():
+    """Eighty columns: no line of the block wraps, none of it stays, and the messages do."""
+    small, columns = HERE / "wide.retort", 80
+    retort("import", ROOT / "test/golden/checkpoints/distilbert-wide", "-o", small)
+    rows = file("tiny.tsv", tsv([(f"the {a} {b} {c}", (i + j + k) % 3) for i, a in enumerate(("cat", "dog", "film")) for j, b in enumerate(("sat", "ran", "saw"))
+                                 for k, c in enumerate(("well", "on", "off", "in", "out", "up"))]))
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    tuning = subprocess.Popen([RETORT, "tune", small, "--data", rows, "--floor", "90", "--budget", "3s", "-o", str(HERE / "terminal")],
+                              stdout=subprocess.PIPE, stderr=theirs, env={**os.environ, "TERM": "xterm"})
+    os.close(theirs)
+    data = b""
+    while chunk := read_terminal(ours):
+        data += chunk
+    assert tuning.wait() == 0, data.decode()
+    frames = screen(data.decode(), columns)
+    blocks = [[line for line in frame if line.startswith(("floor: ", "now: "))] for frame in frames]
+    assert any(len(block) == 1 and block[0].startswith("floor: 90 points of accuracy below ") for block in blocks), blocks[-9:]
+    assert max(map(len, blocks)) <= 2, "a block stayed"
+    assert any(line.startswith(("best ", "fastest ", "smallest ")) and "|" in line and "*" in line for frame in frames for line in frame)
+    assert b"now: dense-int8 (rounds the whole network: 8 bits, to nearest), " in data
+    final = frames[-1]
+    assert not any(line.startswith(("floor: ", "now: ", "best ")) for line in final), final
+    assert any(line.startswith("retort: dense-int8: ") for line in final), final
+
+
+def read_terminal(fd):
+    try:
+        return os.read(fd, 1 << 16)
+    except OSError:  # the other end is closed
+        return b""
 
 
 @test
