@@ -963,7 +963,8 @@ RETORT_API retort_status retort_table_skip(retort_table *table, const retort_tab
                                            retort_error *err);
 RETORT_API void retort_table_close(retort_table *table);
 
-/* Texts that have a label, texts that were given it, and texts with both. */
+/* Texts that have a label, texts that were given it, and texts with both; of taggers entities of a type, as seqeval counts
+ * them: those in the data, those found, and those found with the right start, end and type. */
 typedef struct retort_class_counts {
     uint64_t gold, predicted, correct;
 } retort_class_counts;
@@ -993,7 +994,8 @@ typedef struct retort_eval_options {
     void *progress_user;
     int64_t batch_tokens; /* texts run together up to this number of tokens; <= 0 (default): automatic */
     /* Models with labels. The caller's, and filled: [labels], and [labels * labels]: texts of label i that were given
-     * label j, at [i * labels + j], of models that give each text one label. NULL: not wanted. */
+     * label j, at [i * labels + j], of models that give each text one label. Taggers: each type of entity at the first label
+     * that has it. NULL: not wanted. */
     retort_class_counts *classes;
     uint64_t *confusion;
     /* NULL, or called for each text in the order of the data. Not 0: stop with RETORT_CANCELLED. */

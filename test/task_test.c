@@ -364,6 +364,13 @@ static void counts_entities_like_seqeval(void **state) {
     int32_t without_pieces[] = {1, 2, RT_NO_TAG, 3, 4, 4, RT_NO_TAG, RT_NO_TAG};
     counts = count(gold, without_pieces, 8);
     assert_true(counts.predicted == 2 && counts.correct == 2);
+    rt_decisions types[5] = {{0}};
+    rt_tag_label *labels = rt_entity_labels_new(&tag_config);
+    rt_count_entity_types(labels, 0, gold, same_start, 8, types);
+    free(labels);
+    assert_true(types[1].gold == 2 && types[1].predicted == 2 && types[1].correct == 2); /* PER */
+    assert_true(types[3].gold == 1 && types[3].predicted == 1 && types[3].correct == 0); /* LOC */
+    assert_true(types[0].gold + types[2].gold + types[4].gold == 0);
 }
 
 enum { MOST_WORDS = 16, MOST_TAGS = 16 };
@@ -378,6 +385,22 @@ static size_t tags_of(const json_t *names, const json_t *scheme, int32_t *out) {
         out[i] = (int32_t)k;
     }
     return json_array_size(names);
+}
+
+/* Entities by type add up to those of all types, and stand at the first label of their type. */
+static void check_types(const rt_tag_label *labels, size_t count, const int32_t *gold,
+                        const int32_t *predicted, size_t n, const rt_decisions *all) {
+    rt_decisions types[MOST_TAGS] = {{0}}, sum = {0};
+    size_t untyped = rt_untyped_label(labels, count);
+    rt_count_entity_types(labels, untyped, gold, predicted, n, types);
+    for (size_t i = 0; i < MOST_TAGS; i++) {
+        sum.gold += types[i].gold;
+        sum.predicted += types[i].predicted;
+        sum.correct += types[i].correct;
+        bool any = types[i].gold + types[i].predicted > 0;
+        if (any) assert_true(i < count && (labels[i].type == (int64_t)i || i == untyped));
+    }
+    assert_true(sum.gold == all->gold && sum.predicted == all->predicted && sum.correct == all->correct);
 }
 
 /* What seqeval counts in sequences of BIO, BIOES, BILOU and others: test/golden/make_entities.py. */
@@ -404,6 +427,7 @@ static void counts_entities_of_all_schemes(void **state) {
         rt_decisions counts = {0};
         rt_tag_label *labels = rt_entity_labels_new(&config);
         rt_count_entities(labels, gold, predicted, n, &counts);
+        check_types(labels, (size_t)config.labels, gold, predicted, n, &counts);
         free(labels);
         if (counts.gold != (size_t)json_integer_value(json_object_get(row, "wanted")) ||
             counts.predicted != (size_t)json_integer_value(json_object_get(row, "found")) ||

@@ -297,6 +297,7 @@ cli_code bench_measure(bench_run *c, const bench_cell *cell) {
     bench_watch watch = bench_watch_start();
     if (code == CLI_DONE) code = take_turns(c, &w, cell);
     c->busy = bench_watch_end(&watch);
+    if (code == CLI_DONE && c->result_count > 0) c->results[c->result_count - 1].busy = c->busy;
     bench_work_close(&w);
     return code;
 }

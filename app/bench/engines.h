@@ -47,6 +47,7 @@ typedef struct bench_cell {
 typedef struct bench_result {
     bench_cell cell;
     bench_times *times; /* [engines] without `ms` */
+    bench_busy busy;    /* meanwhile */
 } bench_result;
 
 typedef struct bench_run {
@@ -62,6 +63,7 @@ typedef struct bench_run {
     bench_result *results;
     size_t result_count;
     size_t texts, tokens; /* of --data */
+    const char *metric;   /* of `value`; NULL: not measured */
     bench_busy busy;      /* while the last cell was measured */
 } bench_run;
 

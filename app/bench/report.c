@@ -33,14 +33,19 @@ static void write_real(FILE *to, const char *format, double value) {
     fprintf(to, "</td>");
 }
 
-static void write_entrants(FILE *to, const bench_run *c) {
+static bool has_accuracy(const bench_run *c) {
     bool accuracy = false;
     for (size_t i = 0; i < c->count; i++) accuracy = accuracy || isfinite(c->items[i].value);
+    return accuracy;
+}
+
+static void write_entrants(FILE *to, const bench_run *c) {
+    bool accuracy = has_accuracy(c);
     fprintf(to,
             "<h2>Models and engines</h2><div class=\"scroll\"><table><tr><th>model</th><th>engine</th>"
             "<th>version</th><th>file, MB</th><th>load, ms</th><th>peak, MB</th>"
             "<th>difference</th>%s</tr>\n",
-            accuracy ? "<th>accuracy</th><th>KL</th>" : "");
+            accuracy ? "<th>metric</th><th>KL</th>" : "");
     for (size_t i = 0; i < c->count; i++) {
         const bench_engine *it = &c->items[i];
         if (it->missing) continue;
@@ -89,6 +94,33 @@ static void write_times(FILE *to, const bench_run *c) {
     fprintf(to, "</table></div>\n");
 }
 
+/* The busiest of all measurements. */
+static void write_busy(FILE *to, const bench_run *c) {
+    double others = NAN, steal = NAN;
+    for (size_t r = 0; r < c->result_count; r++) {
+        const bench_busy *busy = &c->results[r].busy;
+        if (!busy->known) continue;
+        others = fmax(others, busy->others);
+        steal = fmax(steal, busy->steal);
+    }
+    page_busy(to, others, steal);
+}
+
+static void write_plots(FILE *to, const bench_run *c, page_measure measure, const char *title) {
+    fprintf(to,
+            "<h2>%s</h2><p>Dots are medians, and the lines above them go to the 99th percentile.</p><div "
+            "class=\"plots\"%s>\n",
+            title, c->result_count == 1 ? " style=\"grid-template-columns:minmax(0,760px)\"" : "");
+    for (size_t r = 0; r < c->result_count; r++) {
+        fprintf(to, "<figure><figcaption>");
+        write_cell_name(to, c, &c->results[r].cell);
+        fprintf(to, "</figcaption>");
+        page_plot(to, c, &c->results[r], measure);
+        fprintf(to, "</figure>\n");
+    }
+    fprintf(to, "</div>\n");
+}
+
 static void write_page(FILE *to, const bench_run *c, const char *title) {
     page_begin(to, title);
     fprintf(to, "<p>");
@@ -98,19 +130,12 @@ static void write_page(FILE *to, const bench_run *c, const char *title) {
         ", %s, %d threads. The same inputs for all, who were warm and took turns; lower is better. Load time "
         "and peak memory are those of a process that has nothing else.</p>\n",
         c->machine.features, c->threads);
-    page_busy(to, c->busy.known ? c->busy.others : NAN, c->busy.known ? c->busy.steal : NAN);
+    write_busy(to, c);
     write_entrants(to, c);
     write_times(to, c);
-    fprintf(to, "<h2>Median time and size of the file</h2><div class=\"plots\"%s>\n",
-            c->result_count == 1 ? " style=\"grid-template-columns:minmax(0,760px)\"" : "");
-    for (size_t r = 0; r < c->result_count; r++) {
-        fprintf(to, "<figure><figcaption>");
-        write_cell_name(to, c, &c->results[r].cell);
-        fprintf(to, "</figcaption>");
-        page_plot(to, c, &c->results[r]);
-        fprintf(to, "</figure>\n");
-    }
-    fprintf(to, "</div></html>\n");
+    write_plots(to, c, PAGE_BY_SIZE, "Time by size of the file");
+    if (has_accuracy(c)) write_plots(to, c, PAGE_BY_METRIC, "Time by accuracy");
+    fprintf(to, "</html>\n");
 }
 
 cli_code bench_report(const bench_run *c, const char *title, const char *path) {

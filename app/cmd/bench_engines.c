@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * bench MODEL… --provider A,B: every model in every engine. */
 #include "cmd/bench_engines.h"
+#include "bench/accuracy.h"
 #include "bench/engines.h"
 #include "bench/memory.h"
 #include "bench/print.h"
@@ -8,6 +9,7 @@
 #include "cli/model.h"
 #include "retort.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -123,6 +125,14 @@ static cli_code enter_all(bench_run *c) {
     return code == CLI_DONE ? check_alike(c) : code;
 }
 
+/* For the page, where the texts have labels. */
+static void evaluate(bench_run *c) {
+    retort_error err;
+    if (!cli_has(c->args, CLI_DATA) || bench_evaluate(c, &c->items[0], &err) == RETORT_OK) return;
+    cli_say("the page has no accuracy: %s", err.text);
+    for (size_t i = 0; i < c->count; i++) c->items[i].value = c->items[i].kl = NAN;
+}
+
 static cli_code run_contest(bench_run *c) {
     bench_cell cell = largest_cell(c);
     cli_code code = bench_measure_memory(c, &cell);
@@ -132,7 +142,9 @@ static cli_code run_contest(bench_run *c) {
         if (code == CLI_DONE) code = bench_print_cell(c, &cell);
     }
     const char *html = cli_text(c->args, CLI_HTML);
-    return code == CLI_DONE && html != NULL ? bench_report(c, "retort bench", html) : code;
+    if (code != CLI_DONE || html == NULL) return code;
+    evaluate(c);
+    return bench_report(c, "retort bench", html);
 }
 
 cli_code cmd_bench_engines(const cli_args *args) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * bench --stages CHECKPOINT: what each pipeline stage gains, from a float checkpoint to integers. */
 #include "cmd/bench_stages.h"
+#include "bench/accuracy.h"
 #include "bench/engines.h"
 #include "bench/memory.h"
 #include "bench/report.h"
@@ -105,27 +106,10 @@ static cli_code enter(stages_run *r, const stage *s) {
 }
 
 /* The metric of every stage, and the divergence of its logits from those of retort in float. */
-static cli_code evaluate(stages_run *r) {
+static cli_code evaluate(bench_run *c) {
     retort_error err;
-    retort_dataset *data = NULL;
-    const bench_run *c = &r->run;
     if (!cli_has(c->args, CLI_DATA)) return CLI_DONE;
-    cli_code code = cli_open_data(&data, c->args, r->forms[FLOAT], false);
-    if (code != CLI_DONE) return code;
-    retort_status status = RETORT_OK;
-    for (size_t i = 0; status == RETORT_OK && i < STAGES; i++) {
-        retort_eval_result result = {.size = sizeof result};
-        retort_eval_options options = RETORT_EVAL_OPTIONS;
-        bench_engine *it = &c->items[i];
-        if (it->session == NULL) continue;
-        cli_progress(NULL, "evaluating", i, STAGES);
-        options.reference = i != OWN ? c->items[OWN].session : NULL;
-        status = retort_eval(it->session, data, &options, &result, &err);
-        it->value = result.value;
-        it->kl = result.kl;
-    }
-    cli_progress_end();
-    retort_dataset_free(data);
+    retort_status status = bench_evaluate(c, &c->items[OWN], &err);
     return status == RETORT_OK ? CLI_DONE : cli_fail(&err, true);
 }
 
@@ -206,7 +190,7 @@ static cli_code run_stages(stages_run *r, const cli_args *args) {
     if (code == CLI_DONE && cli_has(args, CLI_PYTHON))
         code = bench_torch(c, &c->items[TORCH], &cell, args->words[0]);
     if (code == CLI_DONE) code = bench_measure(c, &cell);
-    if (code == CLI_DONE) code = evaluate(r);
+    if (code == CLI_DONE) code = evaluate(c);
     if (code == CLI_DONE) code = print_stages(c, &cell);
     const char *html = cli_text(args, CLI_HTML);
     return code == CLI_DONE && html != NULL ? bench_report(c, "Pipeline stages of a checkpoint", html) : code;

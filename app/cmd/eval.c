@@ -30,8 +30,16 @@ static void print_interval(const char *name, const char *format, double value, d
     printf("%-20s %s\n", name, text);
 }
 
+/* Why there is no figure: a rank correlation needs an order. */
+static const char *reason_of(const retort_eval_result *result) {
+    if (isfinite(result->value)) return NULL;
+    if (result->n < 2) return "one row has no order: it compares the order of two or more";
+    return "all labels or all answers are the same number, so that they have no order";
+}
+
 static void print_text(const cli_args *args, const retort_eval_result *result) {
     print_interval(result->metric, "%.*f", result->value, result->low, result->high);
+    if (!isfinite(result->value)) printf("%-20s -\n", result->metric);
     if (result->second_metric != NULL)
         printf("%-20s %.*f\n", result->second_metric, cli_decimals(result->low, result->high),
                result->second_value);
@@ -63,6 +71,8 @@ static cli_code print_result(const evaluation *e, const cli_args *args, const re
     if (result->unknown > result->tokens / 10)
         cli_say("warning: the tokenizer does not know %llu of %llu tokens of the texts",
                 (unsigned long long)result->unknown, (unsigned long long)result->tokens);
+    const char *reason = reason_of(result);
+    if (reason != NULL) cli_say("no %s: %s", result->metric, reason);
     if (!cli_has(args, CLI_JSON)) {
         printf("%-20s %s\n", "task", cli_task_names[info.task]);
         print_text(args, result);
@@ -76,6 +86,7 @@ static cli_code print_result(const evaluation *e, const cli_args *args, const re
         result->metric, "value", cli_json_real(result->value), "low", cli_json_real(result->low), "high",
         cli_json_real(result->high), "n", (json_int_t)result->n, "truncated", (json_int_t)result->truncated,
         "tokens", (json_int_t)result->tokens, "unknown", (json_int_t)result->unknown);
+    if (reason != NULL) json_object_set_new(json, "reason", json_string(reason));
     if (result->second_metric != NULL) {
         json_object_set_new(json, result->second_metric, cli_json_real(result->second_value));
     }

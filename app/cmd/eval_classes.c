@@ -13,8 +13,11 @@ cli_code eval_classes_open(eval_classes *classes, const retort_model *model) {
     retort_info info = {.size = sizeof info};
     retort_model_info(model, &info);
     size_t labels = info.labels > 0 ? (size_t)info.labels : 1;
-    *classes =
-        (eval_classes){.model = model, .labels = labels, .one = info.problem != RETORT_PROBLEM_MULTI_LABEL};
+    bool tags = info.task == RETORT_TASK_TAG;
+    *classes = (eval_classes){.model = model,
+                              .labels = labels,
+                              .one = !tags && info.problem != RETORT_PROBLEM_MULTI_LABEL,
+                              .entities = tags};
     classes->counts = calloc(labels, sizeof *classes->counts);
     if (classes->one) classes->confusion = calloc(labels * labels, sizeof *classes->confusion);
     if (classes->counts != NULL && (classes->confusion != NULL || !classes->one)) return CLI_DONE;
@@ -45,9 +48,28 @@ static void print_share(double value) {
     }
 }
 
+/* A label; of entities their type: "PER" of "B-PER". */
 static const char *name_of(const eval_classes *classes, size_t label) {
     const char *name = retort_model_label(classes->model, (int64_t)label);
-    return name != NULL ? name : "";
+    if (name == NULL) return "";
+    return classes->entities && name[0] != '\0' && name[1] == '-' && name[2] != '\0' ? name + 2 : name;
+}
+
+static bool is_prefix(const char *name) {
+    return name[0] != '\0' && strchr("BIESO", name[0]) != NULL && name[1] == '\0';
+}
+
+/* Whether a label has a row: of entities the first label of each type, and what is never an entity has none. */
+static bool has_row(const eval_classes *classes, size_t label) {
+    const char *whole = retort_model_label(classes->model, (int64_t)label), *name = name_of(classes, label);
+    if (!classes->entities) return true;
+    if (whole == NULL || (whole[0] == 'O' && (whole[1] == '\0' || whole[1] == '-'))) return false;
+    for (size_t i = 0; i < label; i++) {
+        const char *other = name_of(classes, i);
+        bool bare = is_prefix(name) && is_prefix(other) && other[0] != 'O';
+        if (strcmp(name, other) == 0 || bare) return false;
+    }
+    return true;
 }
 
 typedef struct pair {
@@ -77,8 +99,10 @@ void eval_classes_print(const eval_classes *classes) {
         int columns = cli_columns(name_of(classes, i));
         width = columns > width ? columns : width;
     }
-    printf("\n%-*s %8s %9s %9s %9s\n", width, "label", "texts", "precision", "recall", "F1");
+    printf("\n%-*s %8s %9s %9s %9s\n", width, classes->entities ? "type" : "label",
+           classes->entities ? "entities" : "texts", "precision", "recall", "F1");
     for (size_t i = 0; i < classes->labels; i++) {
+        if (!has_row(classes, i)) continue;
         const retort_class_counts *counts = &classes->counts[i];
         cli_put_column(stdout, width, name_of(classes, i));
         printf(" %8llu", (unsigned long long)counts->gold);
@@ -103,10 +127,12 @@ void eval_classes_json(const eval_classes *classes, json_t *json) {
     for (size_t i = 0; i < labels; i++) {
         const retort_class_counts *counts = &classes->counts[i];
         const char *name = name_of(classes, i);
+        if (!has_row(classes, i)) continue;
         json_array_append_new(
-            list, json_pack("{s:o, s:I, s:I, s:I, s:o, s:o, s:o}", "label", cli_json_text(name, strlen(name)),
-                            "texts", (json_int_t)counts->gold, "predicted", (json_int_t)counts->predicted,
-                            "correct", (json_int_t)counts->correct, "precision",
+            list, json_pack("{s:o, s:I, s:I, s:I, s:o, s:o, s:o}", classes->entities ? "type" : "label",
+                            cli_json_text(name, strlen(name)), classes->entities ? "entities" : "texts",
+                            (json_int_t)counts->gold, "predicted", (json_int_t)counts->predicted, "correct",
+                            (json_int_t)counts->correct, "precision",
                             cli_json_real(share(counts->correct, counts->predicted)), "recall",
                             cli_json_real(share(counts->correct, counts->gold)), "f1",
                             cli_json_real(f1_of(counts))));

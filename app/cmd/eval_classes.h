@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a classifier does with each label: the table of --per-class. */
+ * What a classifier does with each label, and a tagger with each type of entity: the table of --per-class. */
 #ifndef CMD_EVAL_CLASSES_H
 #define CMD_EVAL_CLASSES_H
 
@@ -12,6 +12,7 @@ typedef struct eval_classes {
     const retort_model *model;
     size_t labels;
     bool one;                    /* label per text */
+    bool entities;               /* counts are of types of entities, each at the first label of its type */
     retort_class_counts *counts; /* [labels] */
     uint64_t *confusion;         /* [labels * labels] where each text has one */
 } eval_classes;

@@ -173,7 +173,10 @@ static const cli_verb rows[] = {
             "that both models have, in the order of the graph, it prints the squared norm of the "
             "difference between the rows of the two models, divided by the squared norm of the "
             "reference's rows, over all texts. Each model computes on its own rows, so errors accumulate. "
-            "Both models must be at level 3; steps without float32 rows in one of them are omitted.",
+            "Both models must be at level 3; steps without float32 rows in one of them are omitted. "
+            "--per-class "
+            "counts the entities of a tagger by type, as seqeval does: right are those with the same start, "
+            "end and type.",
         .examples = "retort eval model.retort --data test.tsv\n"
                     "retort eval model.retort --data test.csv --text-column body --label-column class\n"
                     "retort eval moods.retort --data test.tsv --label-separator ,\n"
@@ -198,7 +201,10 @@ static const cli_verb rows[] = {
             "the share of equal decisions (for embeddings: the mean cosine), and the time for all texts, "
             "tokenised beforehand: the median of up to five passes within three seconds, after the "
             "evaluation. Models are opened one after the other; all must have the task and the labels of "
-            "the first.",
+            "the first. Rows are sorted by the metric, and the best of each column has a *; the verdict says "
+            "whether the data can show that a model is better or worse than the reference (its interval "
+            "leaves "
+            "out 0) or not. --json prints the models in the order given.",
         .examples = "retort compare model.retort small.retort tiny.retort --data test.tsv\n"
                     "retort compare ./checkpoint model.retort --data test.tsv --threads 1 --json\n",
     },
@@ -449,7 +455,9 @@ static const cli_verb rows[] = {
             "own export. Load time and peak memory are those of a separate process. 'difference' is the "
             "largest difference in any result from the model's first engine. --stages takes a checkpoint "
             "folder through the pipeline stages: plain ONNX, the graph levels of ONNX Runtime, OpenVINO, "
-            "integers, retort; with --data it also shows the accuracy of each.",
+            "integers, retort; with --data it also shows the accuracy of each. --html draws times by file "
+            "size "
+            "and, where the texts have labels, by accuracy: medians, and lines up to the 99th percentile.",
         .examples = "retort bench model.retort\n"
                     "retort bench model.retort --batch 1 --seq 128 --threads 2 --json\n"
                     "retort bench model.retort --data test.tsv --batch 32\n"

@@ -18,7 +18,7 @@ typedef struct rt_comparison {
 /* What the answers of one model count. */
 typedef struct rt_sheet {
     rt_tally *rows;          /* [samples] */
-    rt_decisions *decisions; /* [labels] several labels */
+    rt_decisions *decisions; /* [labels] of texts, or of types of entities: at the first label of a type */
     double second;           /* answers: sum of their F1 */
 } rt_sheet;
 
@@ -39,6 +39,7 @@ typedef struct rt_evaluation {
     rt_token_count tokens;
     rt_sheet own, reference;
     rt_tag_label *labels; /* tag */
+    size_t untyped;       /* label that entities without a type are counted for */
     int32_t *words;       /* tag: predicted label of each word */
     size_t word_capacity;
     bool *has; /* [labels] those of a text */

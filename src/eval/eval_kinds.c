@@ -162,6 +162,9 @@ static retort_status score_words(rt_evaluation *e, size_t index, size_t first, s
     size_t left = words_left(e, sample, encoding);
     rt_decisions counts = {0};
     rt_count_entities(e->labels, e->data->tags + sample->first, e->words, left, &counts);
+    if (e->options->classes != NULL)
+        rt_count_entity_types(e->labels, e->untyped, e->data->tags + sample->first, e->words, left,
+                              sheet->decisions);
     sheet->rows[index] = decided(&counts);
     return RETORT_OK;
 }

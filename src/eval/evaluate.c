@@ -125,6 +125,7 @@ static retort_status prepare(rt_evaluation *e, retort_error *err) {
     e->has = rt_calloc((size_t)e->config->labels, sizeof *e->has);
     bool made = make_sheet(e, &e->own) && (e->options->reference == NULL || make_sheet(e, &e->reference)) &&
                 e->has != NULL && (e->labels != NULL || !tag);
+    if (e->labels != NULL) e->untyped = rt_untyped_label(e->labels, (size_t)e->config->labels);
     return made ? RETORT_OK : rt_fail_nomem(err, e->data->count * sizeof *e->own.rows);
 }
 
@@ -154,12 +155,13 @@ static void set_comparison(const rt_evaluation *e, retort_eval_result *result) {
     result->max_abs_logit_error = compared ? c->worst : NAN;
 }
 
-/* Counts of each label only where there are labels, and of two labels only where a text has one. */
+/* Counts of each label only where there are labels (tags: of each type), and of two labels only where a text has one. */
 static retort_status check_classes(const rt_evaluation *e, retort_error *err) {
     const rt_config *config = e->config;
     bool labelled = config->task == RETORT_TASK_CLASSIFY && !rt_config_has_values(config);
-    bool one = labelled && config->problem != RETORT_PROBLEM_MULTI_LABEL;
-    if ((e->options->classes != NULL && !labelled) || (e->options->confusion != NULL && !one))
+    bool one = labelled && config->problem != RETORT_PROBLEM_MULTI_LABEL,
+         counted = labelled || config->task == RETORT_TASK_TAG;
+    if ((e->options->classes != NULL && !counted) || (e->options->confusion != NULL && !one))
         return rt_fail(err, RETORT_ARGUMENT, "evaluation: this model does not give each text %s",
                        labelled ? "one label" : "labels");
     bool wanted = e->options->classes != NULL || e->options->confusion != NULL;

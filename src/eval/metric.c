@@ -98,24 +98,47 @@ static bool next_entity(walk *w, entity *out) {
     return false;
 }
 
-void rt_count_entities(const rt_tag_label *labels, const int32_t *gold, const int32_t *predicted, size_t n,
-                       rt_decisions *counts) {
+/* Where an entity is counted: all together, or by its type. */
+static rt_decisions *place_of(const entity *it, size_t untyped, bool by_type, rt_decisions *counts) {
+    return by_type ? &counts[it->type == NO_TYPE ? (int64_t)untyped : it->type] : counts;
+}
+
+static void count(const rt_tag_label *labels, const int32_t *gold, const int32_t *predicted, size_t n,
+                  size_t untyped, bool by_type, rt_decisions *counts) {
     walk gold_walk = {labels, gold, n, 0, 0, outside}, found_walk = {labels, predicted, n, 0, 0, outside};
     entity wanted, found;
     bool more_gold = next_entity(&gold_walk, &wanted), more = next_entity(&found_walk, &found);
     while (more_gold || more) { /* ends are unique within a list, and both lists are sorted by end */
         bool take_gold = more_gold && (!more || wanted.end <= found.end);
         bool take = more && (!more_gold || found.end <= wanted.end);
-        if (take_gold && take && wanted.start == found.start && wanted.type == found.type) counts->correct++;
+        if (take_gold && take && wanted.start == found.start && wanted.type == found.type)
+            place_of(&wanted, untyped, by_type, counts)->correct++;
         if (take_gold) {
-            counts->gold++;
+            place_of(&wanted, untyped, by_type, counts)->gold++;
             more_gold = next_entity(&gold_walk, &wanted);
         }
         if (take) {
-            counts->predicted++;
+            place_of(&found, untyped, by_type, counts)->predicted++;
             more = next_entity(&found_walk, &found);
         }
     }
+}
+
+void rt_count_entities(const rt_tag_label *labels, const int32_t *gold, const int32_t *predicted, size_t n,
+                       rt_decisions *counts) {
+    count(labels, gold, predicted, n, 0, false, counts);
+}
+
+void rt_count_entity_types(const rt_tag_label *labels, size_t untyped, const int32_t *gold,
+                           const int32_t *predicted, size_t n, rt_decisions *types) {
+    count(labels, gold, predicted, n, untyped, true, types);
+}
+
+size_t rt_untyped_label(const rt_tag_label *labels, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (labels[i].type == NO_TYPE && labels[i].mark != 'O') return i;
+    }
+    return 0;
 }
 
 double rt_f1(const rt_decisions *decisions) {

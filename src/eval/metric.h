@@ -27,6 +27,11 @@ double rt_f1_macro(const rt_decisions *labels, size_t n, bool absent);
 enum { RT_NO_TAG = -1 };
 void rt_count_entities(const rt_tag_label *labels, const int32_t *gold, const int32_t *predicted, size_t n,
                        rt_decisions *counts);
+/* The same by type: adds to that of the first label with the entity's type, and of the label `untyped` if it has none. */
+void rt_count_entity_types(const rt_tag_label *labels, size_t untyped, const int32_t *gold,
+                           const int32_t *predicted, size_t n, rt_decisions *types);
+/* The label that stands for entities without a type: the first of n that is a prefix alone ("B"), or else 0. */
+size_t rt_untyped_label(const rt_tag_label *labels, size_t n);
 
 /* Comparison of SQuAD answers: lower-case ASCII, without punctuation, "a", "an", "the". */
 retort_status rt_squad_compare(const retort_text *predicted, const retort_text *gold, double *exact,

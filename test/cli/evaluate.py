@@ -88,6 +88,58 @@ def eval_other_tasks():
     retort("eval", model("bert-fill"), "--data", lines, "--floor", "0.5", code=4)
 
 
+def entities(tags):
+    """(type, first, last) of IOB tags, as seqeval finds them."""
+    found, start = set(), None
+    for i, tag in enumerate([*tags, "O"]):
+        kind = tag[2:]
+        if start is not None and (tag[0] in "BO" or kind != tags[start][2:]):
+            found.add((tags[start][2:], start, i - 1))
+            start = None
+        if tag != "O" and start is None:
+            start = i
+    return found
+
+
+@test
+def entities_by_type():
+    """Precision, recall and F1 of each type are those of the sets of entities; their sum is the metric."""
+    path = model("bert-tag")
+    words = [["very", "good", "film"], ["bad", "play", "the", "acting"], ["a", "film"], ["good", "good", "very", "a"]]
+    found = []
+    for line in words:  # the first piece of a word decides
+        tokens = rows("run", path, "--aggregation", "none", "--ignore-labels", "none", " ".join(line))[0]["entities"]
+        by_start, at = {token["start"]: token["label"] for token in tokens}, 0
+        tags = []
+        for word in line:
+            tags.append(by_start[at])
+            at += len(word) + 1
+        found.append(tags)
+    gold = [["B-PER", "I-PER", "O"], found[1], ["B-LOC", "B-PER"], ["O", *found[3][1:]]]
+    data = file("types.conll", "\n".join("".join(f"{w} {t}\n" for w, t in zip(*both)) for both in zip(words, gold)))
+    result = rows("eval", path, "--data", data, "--per-class")[0]
+    wanted = {(i, *e) for i, tags in enumerate(gold) for e in entities(tags)}
+    given = {(i, *e) for i, tags in enumerate(found) for e in entities(tags)}
+    assert [row["type"] for row in result["classes"]] == ["PER", "LOC"] and "confusion" not in result
+    for row in result["classes"]:
+        a, b = ({e for e in both if e[1] == row["type"]} for both in (wanted, given))
+        assert (row["entities"], row["predicted"], row["correct"]) == (len(a), len(b), len(a & b)), row
+        assert row["f1"] is None if not a and not b else abs(row["f1"] - 2 * len(a & b) / (len(a) + len(b))) < 1e-8, row
+    close(result["value"], 2 * len(wanted & given) / (len(wanted) + len(given)), 1e-8)
+    lines = retort("eval", path, "--data", data, "--per-class")[0].decode().splitlines()
+    assert [line.split()[0] for line in lines[-3:]] == ["type", "PER", "LOC"] and lines[-3].split()[1] == "entities", lines
+
+
+@test
+def no_order_no_correlation():
+    one = file("pair.tsv", "sentence1\tsentence2\tscore\na good film\tbad\t5\n")
+    out, said = retort("eval", model("package-mean"), "--data", one)
+    assert "no spearman: one row has no order" in said and b"spearman             -\n" in out, (out, said)
+    assert rows("eval", model("package-mean"), "--data", one)[0]["reason"].startswith("one row has no order")
+    alike = file("alike.tsv", "sentence1\tsentence2\tscore\na good film\tbad\t5\na\tfilm\t5\n")
+    assert "no spearman: all labels or all answers are the same number" in retort("eval", model("package-mean"), "--data", alike)[1]
+
+
 @test
 def answers_are_finite():
     """Of the model and of the reference; the row is named."""
@@ -234,14 +286,61 @@ def compare_models():
         if row is not table[0]:
             assert all(row[key] == alone[key] for key in ("kl", "agreement", "max_abs_logit_error"))
     assert table[0]["kl"] is None and table[0]["agreement"] is None and table[1]["kl"] > 0 and table[2]["kl"] == 0
+    assert [row["verdict"] for row in table] == ["reference", "no difference", "no difference"]
+    smallest, fastest = min(row["file_bytes"] for row in table), min(row["ms"] for row in table)
+    for row in table:
+        best = {"value"}  # all are equally right
+        best |= {"file_bytes"} if row["file_bytes"] == smallest else set()
+        best |= {"ms"} if row["ms"] == fastest else set()
+        assert set(row["best"]) == best, row
     out, error = retort("compare", source, half, checkpoint("distilbert-wide"), "--data", data, "--batch", "2")
     lines = out.decode().splitlines()
-    assert error == "" and len(lines) == 6 and "5 texts, batches of 2; 95 % intervals" in lines[0]
-    assert lines[1].split() == ["model", "MB", "accuracy", "difference", "KL", "agreement", "ms"]
-    assert all(len(line) == len(lines[1]) for line in lines[2:5])
-    assert lines[2].split()[6:9] == ["-", "-", "-"] and lines[4].split()[1] == "-"  # a folder has no size
-    assert lines[3].split()[6:10] == ["+0.000", "(0.000", "to", "0.000)"]
-    assert lines[5] == "5 texts cannot tell whether 2 of the other 2 are better or worse than the first: their differences may be 0."
+    assert error == "" and len(lines) == 7 and "5 texts, batches of 2; 95 % intervals" in lines[0]
+    assert lines[1].split() == ["model", "MB", "accuracy", "difference", "KL", "agreement", "ms", "verdict"]
+    at = lines[1].index("verdict")
+    assert all(line[at:] in ("reference", "no difference") and line[at - 1] == " " for line in lines[2:5]), lines
+    by_path = {line.split()[0]: line for line in lines[2:5]}
+    assert by_path[source].split()[6:9] == ["-", "-", "-"] and by_path[checkpoint("distilbert-wide")].split()[1] == "-"  # a folder has no size
+    assert by_path[half].split()[6:10] == ["+0.000", "(0.000", "to", "0.000)"]
+    assert by_path[half].split()[1] == f"{os.path.getsize(half) / 1e6:.1f}*" and by_path[source].endswith(" reference")
+    assert all(line.split()[5].endswith(")*") for line in lines[2:5]), lines  # all are equally right
+    assert sum(line.split()[-2 if line.split()[-1] == "reference" else -3].endswith("*") for line in lines[2:5]) == 1, lines
+    assert lines[5].startswith("* the best of its column") and lines[6].startswith("no difference: none from the reference that 5 texts can show")
+
+
+@test
+def compare_sorts_by_what_the_data_shows():
+    """The better model first, whatever the order of the arguments; what is told apart has a verdict."""
+    source = model("distilbert-wide")
+    texts = [f"{a} {b} {c}" for a in ("good", "bad", "film", "very") for b in ("play", "acting", "the", "not") for c in ("was", "good", "great")]
+    small = HERE / "compared.retort"
+    retort("quantize", source, "--recipe", "int4", "--bits", "2", "-o", small)
+    bare = file("compared-bare.tsv", "sentence\n" + "".join(text + "\n" for text in texts))
+    best = [row["labels"][0]["label"] for row in rows("run", source, "--data", bare)]
+    data = file("compared.tsv", "sentence\tlabel\n" + "".join(f"{t}\t{b}\n" for t, b in zip(texts, best)))
+    found = rows("compare", small, source, "--data", data)
+    assert [row["model"] for row in found] == [str(small), source] and found[1]["value"] == 1 > found[0]["value"], found
+    assert found[1]["difference_low"] > 0 and found[1]["verdict"] == "better" and "value" in found[1]["best"] and "value" not in found[0]["best"]
+    assert rows("compare", source, small, "--data", data)[1]["verdict"] == "worse"
+    lines = retort("compare", small, source, "--data", data)[0].decode().splitlines()
+    assert [line.split()[0] for line in lines[2:4]] == [source, str(small)] and len(lines) == 5, lines
+
+
+@test
+def a_page_of_a_benchmark():
+    """Times by size, and by accuracy where the texts have labels; every dot goes up to the 99th percentile; the colours are inside."""
+    source, small, page = model("distilbert-wide"), HERE / "page-int8.retort", HERE / "bench.html"
+    retort("quantize", source, "-o", small)
+    labelled = file("page.tsv", "sentence\tlabel\n" + "".join(f"good {w}\t{i % 3}\n" for i, w in enumerate(("film", "play", "acting", "was"))))
+    bare = file("page-bare.tsv", "sentence\nvery good\nbad film\n")
+    flags = ("--batch", "2", "--seconds", "0.01", "--html", page)
+    said = retort("bench", source, small, "--data", labelled, *flags)[1]
+    text = page.read_text()
+    assert text.count("<svg") == 2 and text.count('r="5"') == 4 and text.count('stroke-width="2"') == 4 and text.count('class="key"') == 2, said
+    assert "Time by accuracy" in text and "<th>metric</th>" in text and "99th percentile" in text and "accuracy" not in said
+    said = retort("bench", source, small, "--data", bare, *flags)[1]
+    text = page.read_text()
+    assert "the page has no accuracy: " in said and text.count("<svg") == 1 and "Time by accuracy" not in text, said
 
 
 @test
@@ -299,7 +398,7 @@ def compare_refuses():
     ):
         out, error = retort("compare", source, other, "--data", data, code=code)
         assert words in error and str(other) in error, error
-        assert len(out.splitlines()) == 3  # the reference's line stands
+        assert len(out.splitlines()) == 3  # what was measured stands
     renamed = pathlib.Path(shutil.copytree(checkpoint("distilbert-classify"), HERE / "renamed"))
     config = json.loads((renamed / "config.json").read_text())
     config["id2label"], config["label2id"] = {**config["id2label"], "1": "so-so"}, {}

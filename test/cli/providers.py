@@ -172,11 +172,11 @@ def bench_in_turns():
         assert line["difference"] < 1e-4 and line["peak_mb"] > 0 and line["load_ms"] > 0 and line["threads"] == 1
         assert line["file_bytes"] == (os.path.getsize(path) if line["provider"] == "native" else line["file_bytes"]) > 0
     page = html.read_text()
-    assert page.count("<svg") == 2 and page.count("<circle") == 2 * len(engines) and page.rstrip().endswith("</html>")
+    assert page.count("<svg") == 2 and page.count("r=\"5\"") == 2 * len(engines) and page.rstrip().endswith("</html>")
     # two models: one dot each
     other = model("distilbert-classify-f16")
     lines = rows("bench", path, other, "--grid", "1x8", *quick, "--html", html)
-    assert [x["model"] for x in lines] == [path, other] and html.read_text().count("<circle") == 2
+    assert [x["model"] for x in lines] == [path, other] and html.read_text().count("r=\"5\"") == 2
     data = file("contest.tsv", "sentence\n" + "a very good film\nbad\n" * 10)
     lines = rows("bench", path, "--provider", ",".join(engines), "--data", data, "--batch", "7", *quick, "--html", html)
     assert [x["provider"] for x in lines] == engines and all(x["seq"] == 0 and x["batch"] == 7 for x in lines)
