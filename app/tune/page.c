@@ -11,20 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- What is shown ---- */
-
-const tune_trial *tune_trial_of_claim(const tune *t, const tune_claim *claim) {
-    return &t->trials[claim->trial];
-}
-
-size_t tune_shown(const tune *t, const tune_claim *shown[TUNE_SHOWN]) {
-    size_t n = 0;
-    if (t->fastest >= 0) shown[n++] = &t->claims[t->fastest];
-    if (t->smallest >= 0 && t->smallest != t->fastest) shown[n++] = &t->claims[t->smallest];
-    if (n == 0 && tune_nearest(t) != NULL) shown[n++] = tune_nearest(t);
-    return n;
-}
-
 /* ---- The sentence ---- */
 
 /* By how much it is faster than the whole network in int8; NaN: that was not measured. */
@@ -54,12 +40,6 @@ void tune_sentence(char *out, size_t size, const tune *t, const tune_claim *c) {
 }
 
 /* ---- Tables ---- */
-
-void tune_cell(FILE *to, const char *format, double value) {
-    fputs("<td>", to);
-    if (isfinite(value)) fprintf(to, format, value);
-    fputs("</td>", to);
-}
 
 static void write_claims(FILE *to, const tune *t) {
     fprintf(to,
