@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sentiment.retort lies beside this file; retort_cpu.Model("sentiment") finds it."""
