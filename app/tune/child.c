@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tune/child.h"
+#include "cli/progress.h"
 #include "cli/stats.h"
 
 #include <errno.h>
@@ -61,13 +62,16 @@ static bool take(int fd, char **text, size_t *length) {
     return true;
 }
 
-static void stop_late(tune_child *out, pid_t child, double deadline) {
+/* Asks a child to stop at its deadline or when the user does, and makes it after a grace. *asked: when; 0: not yet */
+static void stop_late(tune_child *out, pid_t child, double deadline, bool interrupted, double *asked) {
     static const double grace = 20;
-    if (deadline <= 0) return;
-    double over = cli_now() - deadline;
-    if (over >= 0 && !out->late) kill(child, SIGINT);
-    if (over >= 0) out->late = true;
-    if (over >= grace) kill(child, SIGKILL);
+    double now = cli_now();
+    bool late = deadline > 0 && now >= deadline;
+    if (*asked > 0 && now - *asked >= grace) kill(child, SIGKILL);
+    if (*asked > 0 || !(late || interrupted)) return;
+    kill(child, SIGINT);
+    *asked = now;
+    out->late = late;
 }
 
 static void note_last_line(tune_child *out, const char *log) {
@@ -93,12 +97,14 @@ static void follow(tune_child *out, pid_t child, int fd, double deadline, void (
                    void *user) {
     enum { TICK_MS = 250 };
     size_t length = 0;
+    double asked = 0;
+    bool before = cli_interrupted(); /* what tests the best so far runs after an interruption */
     for (bool more = true; more;) {
         struct pollfd ready = {.fd = fd, .events = POLLIN};
         int n = poll(&ready, 1, TICK_MS);
         if (n > 0) more = take(fd, &out->output, &length);
         if (tick != NULL) tick(user);
-        stop_late(out, child, deadline);
+        stop_late(out, child, deadline, !before && cli_interrupted(), &asked);
     }
     wait_for(out, child);
 }

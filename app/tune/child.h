@@ -16,7 +16,8 @@ typedef struct tune_child {
 } tune_child;
 
 /* Runs "retort WORDS…" (an array of strings). Its standard error goes to the end of the file `log`. At `deadline` (cli_now; 0:
- * none) it gets a SIGINT, with which training saves what it has, and 20 s later a SIGKILL. `tick` is called about
+ * none), or when the user interrupts this program meanwhile, it gets a SIGINT, with which training saves what it has, and
+ * 20 s later a SIGKILL. `tick` is called about
  * four times a second. False: out of memory. */
 bool tune_child_run(tune_child *out, const json_t *words, const char *log, double deadline,
                     void (*tick)(void *user), void *user);
