@@ -27,10 +27,13 @@ THINGS = ["film", "story", "plot", "cast", "script", "ending", "music", "joke"]
 ROWS = [(f"a {word} {thing}", label) for thing in THINGS for good, bad in zip(GOOD, BAD) for word, label in ((good, 1), (bad, 0))]
 
 
+SANITIZED = os.environ.get("RETORT_SANITIZER", "none") != "none"
+
+
 def in_time(function):
     """A test whose tuning has to get somewhere in seconds: with a sanitizer, that takes minutes."""
     def run():
-        if os.environ.get("RETORT_SANITIZER", "none") != "none":
+        if SANITIZED:
             raise Skip("too slow with a sanitizer")
         function()
     run.__name__ = function.__name__
@@ -86,7 +89,7 @@ def children_of(process):
 def fastest_above_a_floor_within_a_budget():
     start_time = time.time()
     out, error = retort("tune", floats(), "--data", data(), "--floor", "9", "--budget", "15s", "-o", HERE / "first")
-    assert time.time() - start_time < 60, "the budget was 15 s"
+    assert SANITIZED or time.time() - start_time < 60, "the budget was 15 s"
     lines = out.decode().splitlines()
     assert "x smaller)" in lines[0] and "points (95 %: >= " in lines[0] and "test opened once" in lines[0], lines
     assert lines[-1].startswith("serve it: retort serve "), lines
