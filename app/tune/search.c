@@ -78,12 +78,13 @@ static const tune_trial *floats_of(const tune *t, const tune_shape *shape, int r
     return NULL;
 }
 
-/* The floats of a shape whose answers are the closest: a short distillation may do harm. NULL: there are none. */
+/* The floats of a shape that are expected to lose least: a short distillation may do harm. NULL: there are none. */
 static const tune_trial *best_floats(const tune *t, const tune_shape *shape) {
     const tune_trial *best = NULL;
     for (int rung = 0; rung <= RUNGS; rung++) {
         const tune_trial *floats = floats_of(t, shape, rung);
-        if (floats != NULL && (best == NULL || floats->score.kl <= best->score.kl)) best = floats;
+        if (floats != NULL && (best == NULL || tune_forecast(t, floats) <= tune_forecast(t, best)))
+            best = floats;
     }
     return best;
 }
@@ -213,8 +214,10 @@ static cli_code run_pass(tune *t, const pass *p, const arm *arms, size_t count) 
     cli_code code = CLI_DONE;
     double seconds = p->share * tune_left(t) / (double)(count > 0 ? count : 1);
     if (form->train && !t->can_train) return CLI_DONE;
-    for (size_t i = 0; code == CLI_DONE && i < count && !is_over(t); i++)
+    for (size_t i = 0; code == CLI_DONE && i < count && !is_over(t); i++) {
+        if (arms[i].excess > 0 && i > 0) continue; /* out of reach */
         code = finish_form(t, arms[i].shape, form, seconds);
+    }
     return code;
 }
 
