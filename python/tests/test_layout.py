@@ -5,6 +5,8 @@ import subprocess
 import sys
 
 from harness import main, raises, test
+
+import retort_cpu
 from retort_cpu import Error, _library, _retort
 
 
@@ -48,6 +50,31 @@ def another_size_is_refused():
 @test
 def unknown_fields_are_named():
     raises(TypeError, "load_options has no 'memry'; it has memory", _library.struct, "load_options", memry=1)
+
+
+@test
+def stubs_name_what_there_is():
+    """Parameters of each function and method in __init__.pyi are those of the code."""
+    import ast
+    import inspect
+    import pathlib
+    stub = ast.parse(pathlib.Path(retort_cpu.__file__).with_name("__init__.pyi").read_text())
+
+    def check(owner, node):
+        wanted = [a.arg for a in node.args.args + node.args.kwonlyargs]
+        found = [p.name for p in inspect.signature(getattr(owner, node.name)).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        assert wanted == found, f"{node.name}: the stub has {wanted}, the code {found}"
+
+    functions = [node for node in stub.body if isinstance(node, ast.FunctionDef)]
+    assert {f.name for f in functions} | {c.name for c in stub.body if isinstance(c, ast.ClassDef)} == {*retort_cpu.__all__, "Pipeline"}
+    for node in functions:
+        check(retort_cpu, node)
+    methods = next(c for c in stub.body if isinstance(c, ast.ClassDef) and c.name == "Model").body
+    methods = [m for m in methods if isinstance(m, ast.FunctionDef) and not m.name.startswith("__") and
+               not any(getattr(d, "id", "") == "property" for d in m.decorator_list)]
+    assert {m.name for m in methods} == {n for n, m in vars(retort_cpu.Model).items() if inspect.isfunction(m) and not n.startswith("_")}
+    for node in methods:
+        check(retort_cpu.Model, node)
 
 
 main()
