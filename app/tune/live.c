@@ -31,6 +31,8 @@ const char *tune_time(char *out, size_t size, double seconds) {
 static void describe(char *out, size_t size, const tune_trial *it) {
     if (it->shape == NULL || it->form == NULL) {
         snprintf(out, size, "measured first");
+    } else if (it->form->cascade) {
+        snprintf(out, size, "puts stages before %s: %s", it->shape->what, it->form->what);
     } else if (it->form->train) {
         snprintf(out, size, "trains the integers that would run: %s", it->form->what);
     } else if (it->form != TUNE_FLOATS) {

@@ -15,11 +15,12 @@ def texts():
     return file("texts.tsv", TEXTS)
 
 
-def serving(source, **more):
-    """What doctor says about a model; nothing may stay in the folder for temporary files."""
-    folder = HERE / "temporary"
+def serving(source):
+    """What doctor says about a model, without looking for other engines; nothing may stay in the folder for temporary files."""
+    folder, nowhere = HERE / "temporary", str(HERE / "empty")
     folder.mkdir(exist_ok=True)
-    found = rows("doctor", "--model", source, "--data", texts(), env={"TMPDIR": str(folder), **more})[0]
+    env = {"TMPDIR": str(folder), "RETORT_PROVIDERS": nowhere, "XDG_CACHE_HOME": nowhere, "HOME": nowhere}
+    found = rows("doctor", "--model", source, "--data", texts(), env=env)[0]
     assert not list(folder.iterdir()), "temporary files stay"
     return found, found["serving"]
 

@@ -170,6 +170,8 @@ def without_labels_the_floor_is_agreement():
     retort("tune", floats(), "--data", texts, "--floor", "20", "--budget", "10s", "-o", HERE / "unlabelled")
     s = state("unlabelled")
     assert s["metric"] == "agreement" and any(claim["proven"] for claim in s["claims"]), s["claims"]
+    assert all("changed" in d and not {"confusion", "ece", "mcnemar"} & set(d) for d in s["details"].values()), s["details"]
+    assert "Right and wrong" not in (HERE / "unlabelled/report.html").read_text()
 
 
 @test
