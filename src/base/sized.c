@@ -61,8 +61,8 @@ static void give_sized(void *given, const void *full) {
 #define END(type, field)                                                                                     \
     ((offsetof(type, field) + sizeof((type *)0)->field + alignof(type) - 1) / alignof(type) * alignof(type))
 
-#define DEFINE(struct_name, values, last)                                                                    \
-    static const retort_##struct_name struct_name##_defaults = values;                                       \
+#define DEFINE(struct_name, last, ...)                                                                       \
+    static const retort_##struct_name struct_name##_defaults = __VA_ARGS__;                                  \
     static const sized struct_name##_type = {.name = #struct_name,                                           \
                                              .defaults = &struct_name##_defaults,                            \
                                              .size = sizeof(retort_##struct_name),                           \

@@ -10,49 +10,49 @@
 #define RT_SIZED_RESULT(name)                                                                                \
     { .size = sizeof(retort_##name) }
 
-/* A row per struct: its name, its defaults, and the last field that all its versions have. */
+/* A row per struct: its name, the last field that all its versions have, and its defaults. */
 #define RT_SIZED_STRUCTS(X)                                                                                  \
-    X(head, RETORT_HEAD, seed)                                                                               \
-    X(import_options, RETORT_IMPORT_OPTIONS, user)                                                           \
-    X(load_options, RETORT_LOAD_OPTIONS, memory)                                                             \
-    X(export_options, RETORT_EXPORT_OPTIONS, external_over)                                                  \
-    X(export_info, RT_SIZED_RESULT(export_info), external)                                                   \
-    X(optimize_options, RETORT_OPTIMIZE_OPTIONS, user)                                                       \
-    X(quantize_options, RETORT_QUANTIZE_OPTIONS, warning)                                                    \
-    X(info, RT_SIZED_RESULT(info), sparse)                                                                   \
-    X(restriction, RT_SIZED_RESULT(restriction), identical_unseen)                                           \
-    X(tensor_info, RT_SIZED_RESULT(tensor_info), bytes)                                                      \
-    X(draw_options, RETORT_DRAW_OPTIONS, whole)                                                              \
-    X(tokenize_options, RETORT_TOKENIZE_OPTIONS, side)                                                       \
-    X(provider_info, RT_SIZED_RESULT(provider_info), reason)                                                 \
-    X(session_options, RETORT_SESSION_OPTIONS, keep_duplicates)                                              \
-    X(zero_shot_options, RETORT_ZERO_SHOT_OPTIONS, multi_label)                                              \
-    X(windows_info, RT_SIZED_RESULT(windows_info), truncated)                                                \
-    X(tag_options, RETORT_TAG_OPTIONS, ignore_count)                                                         \
-    X(answer_options, RETORT_ANSWER_OPTIONS, pieces)                                                         \
-    X(fill_options, RETORT_FILL_OPTIONS, target_count)                                                       \
-    X(step_info, RT_SIZED_RESULT(step_info), codes_up_to)                                                    \
-    X(session_info, RT_SIZED_RESULT(session_info), steps)                                                    \
-    X(dataset_options, RETORT_DATASET_OPTIONS, task)                                                         \
-    X(dataset_info, RT_SIZED_RESULT(dataset_info), labels)                                                   \
-    X(table_options, RETORT_TABLE_OPTIONS, added_count)                                                      \
-    X(eval_options, RETORT_EVAL_OPTIONS, progress_user)                                                      \
-    X(eval_result, RT_SIZED_RESULT(eval_result), difference_high)                                            \
-    X(cascade_options, RETORT_CASCADE_OPTIONS, user)                                                         \
-    X(cascade_info, RT_SIZED_RESULT(cascade_info), tested_differ)                                            \
-    X(stage_info, RT_SIZED_RESULT(stage_info), tested_share)                                                 \
-    X(train_options, RETORT_TRAIN_OPTIONS, user)                                                             \
-    X(train_result, RT_SIZED_RESULT(train_result), truncated)                                                \
-    X(prune_options, RETORT_PRUNE_OPTIONS, user)                                                             \
-    X(prune_result, RT_SIZED_RESULT(prune_result), time)                                                     \
-    X(layer_info, RT_SIZED_RESULT(layer_info), ffn)                                                          \
-    X(machine, RT_SIZED_RESULT(machine), unpacks)                                                            \
-    X(peaks, RT_SIZED_RESULT(peaks), seconds)
+    X(head, seed, RETORT_HEAD)                                                                               \
+    X(import_options, user, RETORT_IMPORT_OPTIONS)                                                           \
+    X(load_options, memory, RETORT_LOAD_OPTIONS)                                                             \
+    X(export_options, external_over, RETORT_EXPORT_OPTIONS)                                                  \
+    X(export_info, external, RT_SIZED_RESULT(export_info))                                                   \
+    X(optimize_options, user, RETORT_OPTIMIZE_OPTIONS)                                                       \
+    X(quantize_options, warning, RETORT_QUANTIZE_OPTIONS)                                                    \
+    X(info, sparse, RT_SIZED_RESULT(info))                                                                   \
+    X(restriction, identical_unseen, RT_SIZED_RESULT(restriction))                                           \
+    X(tensor_info, bytes, RT_SIZED_RESULT(tensor_info))                                                      \
+    X(draw_options, whole, RETORT_DRAW_OPTIONS)                                                              \
+    X(tokenize_options, side, RETORT_TOKENIZE_OPTIONS)                                                       \
+    X(provider_info, reason, RT_SIZED_RESULT(provider_info))                                                 \
+    X(session_options, keep_duplicates, RETORT_SESSION_OPTIONS)                                              \
+    X(zero_shot_options, multi_label, RETORT_ZERO_SHOT_OPTIONS)                                              \
+    X(windows_info, truncated, RT_SIZED_RESULT(windows_info))                                                \
+    X(tag_options, ignore_count, RETORT_TAG_OPTIONS)                                                         \
+    X(answer_options, pieces, RETORT_ANSWER_OPTIONS)                                                         \
+    X(fill_options, target_count, RETORT_FILL_OPTIONS)                                                       \
+    X(step_info, codes_up_to, RT_SIZED_RESULT(step_info))                                                    \
+    X(session_info, steps, RT_SIZED_RESULT(session_info))                                                    \
+    X(dataset_options, task, RETORT_DATASET_OPTIONS)                                                         \
+    X(dataset_info, labels, RT_SIZED_RESULT(dataset_info))                                                   \
+    X(table_options, added_count, RETORT_TABLE_OPTIONS)                                                      \
+    X(eval_options, progress_user, RETORT_EVAL_OPTIONS)                                                      \
+    X(eval_result, difference_high, RT_SIZED_RESULT(eval_result))                                            \
+    X(cascade_options, user, RETORT_CASCADE_OPTIONS)                                                         \
+    X(cascade_info, tested_differ, RT_SIZED_RESULT(cascade_info))                                            \
+    X(stage_info, tested_share, RT_SIZED_RESULT(stage_info))                                                 \
+    X(train_options, user, RETORT_TRAIN_OPTIONS)                                                             \
+    X(train_result, truncated, RT_SIZED_RESULT(train_result))                                                \
+    X(prune_options, user, RETORT_PRUNE_OPTIONS)                                                             \
+    X(prune_result, time, RT_SIZED_RESULT(prune_result))                                                     \
+    X(layer_info, ffn, RT_SIZED_RESULT(layer_info))                                                          \
+    X(machine, unpacks, RT_SIZED_RESULT(machine))                                                            \
+    X(peaks, seconds, RT_SIZED_RESULT(peaks))
 
 /* rt_read_NAME: *full is what the caller's struct says, with defaults for what it does not have (NULL: for all).
  * RETORT_ARGUMENT if its size is none that the struct ever had; the text begins with `call`.
  * rt_give_NAME: writes *full into the caller's struct, whose size was checked, as far as that reaches. */
-#define RT_SIZED_DECLARE(name, defaults, oldest)                                                             \
+#define RT_SIZED_DECLARE(name, oldest, ...)                                                                  \
     retort_status rt_read_##name(const char *call, const retort_##name *given, retort_##name *full,          \
                                  retort_error *err);                                                         \
     void rt_give_##name(retort_##name *given, const retort_##name *full);

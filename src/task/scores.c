@@ -13,7 +13,7 @@ size_t rt_score_best(const float *values, size_t n) {
 
 /* Whether score i comes before score j: a higher one, or of equals the first. */
 static bool comes_before(const float *scores, uint32_t i, uint32_t j) {
-    return scores[i] > scores[j] || (scores[i] == scores[j] && i < j);
+    return scores[i] > scores[j] || (i < j && scores[i] == scores[j]);
 }
 
 /* Restores a heap [n] whose root is the last in order, after its element `at` changed. */
