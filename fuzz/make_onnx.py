@@ -25,6 +25,11 @@ MODELS = {
         hidden_size=4, num_hidden_layers=2, num_attention_heads=1, intermediate_size=4, global_attn_every_n_layers=2, local_attention=2,
         pad_token_id=0, bos_token_id=2, eos_token_id=3, cls_token_id=2, sep_token_id=3, **SIZES)),
     "mpnet": transformers.MPNetForSequenceClassification(transformers.MPNetConfig(**{**BERT, "max_position_embeddings": 6})),
+    "deberta": transformers.DebertaV2ForSequenceClassification(transformers.DebertaV2Config(
+        relative_attention=True, pos_att_type=["c2p", "p2c"], position_buckets=4, share_att_key=True, position_biased_input=False,
+        norm_rel_ebd="layer_norm", **BERT)),
+    "eurobert": transformers.EuroBertForSequenceClassification(transformers.EuroBertConfig(**BERT, num_key_value_heads=1, head_dim=2,
+                                                                                       pad_token_id=0, bos_token_id=2, eos_token_id=3)),
     "fill": transformers.BertForMaskedLM(transformers.BertConfig(**BERT)),
 }
 
@@ -33,7 +38,7 @@ def export(name, model, path, opset):
     names = ["input_ids", "attention_mask"] + (["token_type_ids"] if name in ("bert", "fill") else [])
     inputs = {key: torch.ones(2, 3, dtype=torch.long) for key in names}
     axes = {key: {0: "batch", 1: "sequence"} for key in [*names, "logits"]}
-    model.set_attn_implementation("eager" if opset < 17 or name == "mpnet" else "sdpa")
+    model.set_attn_implementation("eager" if opset < 17 or name in ("mpnet", "deberta") else "sdpa")
     torch.onnx.export(model.eval(), (inputs,), path, input_names=names, output_names=["logits"], dynamic_axes=axes,
                       opset_version=opset, dynamo=False)
 

@@ -6,13 +6,19 @@
  * masks and clipped positions. */
 #include "onnx/reader.h"
 
+#include <math.h>
 #include <string.h>
 
-enum { LONGEST = 1024, MOST_EVALUATED = 64 };
+enum { LONGEST = 1024 };
+/* Values, and bytes of all that they are computed from. The distances of DeBERTa-v3-large, two values a layer of 512 tokens, take
+ * 14 GB in all, and a few seconds. */
+enum { MOST_EVALUATED = 320 };
+#define MOST_BYTES ((size_t)32 << 30)
 
 /* What a value can still be after the batches so far. */
 typedef struct verdict {
-    bool positions, counted, zeros, lengths, masks[RT_KEY_MASKS], kept_numbers, turns, distances;
+    bool positions, counted, zeros, lengths, masks[RT_KEY_MASKS], kept_numbers, turns, distances, repeats,
+        number;
     int64_t offset; /* of positions; -1 before the first batch */
     int64_t near,
         far; /* of an added mask: how far tokens are that are read, at most, and that are not, at least */
@@ -21,6 +27,8 @@ typedef struct verdict {
     int64_t *rows; /* of distances: the number of each, from 1 - longest on; UNKNOWN before it has been met */
     int64_t longest;
     int rank;
+    int64_t heads; /* of distances, as in rt_read */
+    float scalar;  /* the number; NaN before the first batch */
 } verdict;
 
 #define UNKNOWN INT64_MIN
@@ -68,16 +76,25 @@ static void judge_padding(verdict *v, const int64_t *places, int64_t j) {
     v->counted &= places[j] == v->offset - 1 + (j % 3 == 1 ? (j + 2) / 3 : 0);
 }
 
+/* Distances may stand there for each head of each sequence, as one dim. */
+static int64_t heads_of(const rt_value *value, const rt_onnx_batch *b) {
+    bool repeated = value->rank == 3 && value->dims[0] > 1 && value->dims[0] % b->batch == 0;
+    return repeated ? value->dims[0] / b->batch : 0;
+}
+
 /* A number for each pair of a query i and a key j, that depends on j - i alone: [seq, seq], or with axes of 1 before. */
 static void judge_distances(verdict *v, const rt_value *value, const rt_onnx_batch *b) {
     const int64_t *data = value->data;
     int rank = value->rank;
     v->distances &= v->rows != NULL && rank >= 2 && b->seq <= v->longest && value->dims[rank - 1] == b->seq &&
                     value->dims[rank - 2] == b->seq;
-    v->rank = rank;
-    for (int i = 0; v->distances && i < rank - 2; i++) v->distances = value->dims[i] == 1;
-    for (int64_t at = 0; v->distances && at < b->seq * b->seq; at++) {
-        int64_t *row = &v->rows[v->longest - 1 + at % b->seq - at / b->seq];
+    int64_t heads = heads_of(value, b), copies = heads > 0 ? value->dims[0] : 1;
+    v->distances &= v->heads < 0 || v->heads == heads;
+    v->heads = heads;
+    v->rank = heads > 0 ? 2 : rank;
+    for (int i = 0; v->distances && i < v->rank - 2; i++) v->distances = value->dims[i] == 1;
+    for (int64_t at = 0; v->distances && at < copies * b->seq * b->seq; at++) {
+        int64_t *row = &v->rows[v->longest - 1 + at % b->seq - at / b->seq % b->seq];
         if (*row == UNKNOWN) *row = data[at];
         v->distances = *row == data[at];
     }
@@ -99,6 +116,20 @@ static void judge_turns(verdict *v, const rt_onnx_reader *r, const rt_value *val
     for (int64_t t = 0; v->turns && t < b->seq; t++) {
         for (int64_t k = 0; v->turns && k < n; k++) v->turns = data[t * n + k] == (float)t * v->angles[k];
     }
+}
+
+/* [batch, 1, 1] */
+static bool is_repeats(const rt_value *value, const rt_onnx_batch *b) {
+    const int64_t *data = value->data;
+    return value->rank == 1 && value->dims[0] == 3 && data[0] == b->batch && data[1] == 1 && data[2] == 1;
+}
+
+/* One number, which is the same in all batches. */
+static bool is_number(verdict *v, const rt_value *value) {
+    if (value->rank != 0) return false;
+    float found = *(const float *)value->data;
+    if (isnan(v->scalar)) v->scalar = found;
+    return v->scalar == found;
 }
 
 static void judge_integers(verdict *v, const rt_value *value, const rt_onnx_batch *b, int64_t padding) {
@@ -156,6 +187,8 @@ static void judge_mask(verdict *v, const rt_value *value, const rt_onnx_batch *b
 
 static void judge(verdict *v, const rt_onnx_reader *r, const rt_value *value, const rt_onnx_batch *b) {
     bool whole = value->dtype == RETORT_I64;
+    v->repeats &= whole && is_repeats(value, b);
+    v->number &= value->dtype == RETORT_F32 && is_number(v, value);
     v->turns &= value->dtype == RETORT_F32;
     v->distances &= whole;
     v->positions &= whole;
@@ -171,7 +204,7 @@ static void judge(verdict *v, const rt_onnx_reader *r, const rt_value *value, co
 }
 
 /* Evaluates the value for a batch; false when that cannot be done. */
-static bool evaluate(const rt_onnx_reader *r, int index, const rt_onnx_batch *batch, verdict *v) {
+static bool evaluate(rt_onnx_reader *r, int index, const rt_onnx_batch *batch, verdict *v) {
     rt_graph graph = {.output = -1};
     retort_error ignored = {0};
     rt_onnx_reader probe = {.options = r->options, .batch = batch, .shapes_of = r, .err = &ignored};
@@ -182,6 +215,7 @@ static bool evaluate(const rt_onnx_reader *r, int index, const rt_onnx_batch *ba
     bool kept = read != NULL && (read->kind == RT_READ_VALUE || read->kind == RT_READ_CODES);
     done = kept && probe.status == RETORT_OK && graph.values[read->value].data != NULL;
     if (done) judge(v, r, &graph.values[read->value], batch);
+    r->probed += probe.bytes;
     rt_reader_close(&probe);
     rt_graph_free(&graph);
     return done;
@@ -205,7 +239,12 @@ static bool place(rt_onnx_reader *r, const verdict *v, bool by_ids, rt_read *rea
         if (v->masks[i]) read->value = mask_of(r, v, (rt_key_mask)i);
     }
     if (v->turns) read->value = rt_read_turns(r, v->pairs, v->angles);
-    if (v->distances && !v->zeros) read->value = rt_read_distances(r, v->longest, v->rows, v->rank);
+    if (v->distances && !v->zeros) {
+        read->value = rt_read_distances(r, v->longest, v->rows, v->rank);
+        read->heads = v->heads;
+    }
+    if (v->number) read->value = rt_read_scalar(r, v->scalar);
+    if (v->repeats) read->value = rt_read_repeats(r);
     if (v->lengths || v->kept_numbers) read->value = rt_read_key_mask(r, RT_KEYS_KEPT);
     if (v->positions) {
         bool counted = by_ids && v->counted && v->offset > 0 && r->options->padding >= 0;
@@ -225,7 +264,7 @@ static int64_t ordinary_id(const rt_onnx_reader *r) {
 }
 
 /* A value that depends on ids is evaluated for each id, before and after another id: only padding may change it. */
-static bool evaluate_ids(const rt_onnx_reader *r, int index, verdict *v) {
+static bool evaluate_ids(rt_onnx_reader *r, int index, verdict *v) {
     enum { AT_ONCE = 4096 };
     bool same = r->options->vocab > 0;
     int64_t other = ordinary_id(r);
@@ -258,8 +297,9 @@ int rt_read_recognise(rt_onnx_reader *r, int index) {
     };
     unsigned from = r->index->sources[index].from;
     bool shaped = from == RT_FROM_SHAPES;
-    verdict v = {true, true, true, true, {true, true, true}, true, shaped, shaped, -1, .far = INT64_MAX};
-    if (r->evaluated >= MOST_EVALUATED || (from & RT_FROM_TYPES) != 0) return 0;
+    verdict v = {true,   true,   true,   true, {true, true, true}, true,        shaped,
+                 shaped, shaped, shaped, -1,   .far = INT64_MAX,   .heads = -1, .scalar = NAN};
+    if (r->evaluated >= MOST_EVALUATED || r->probed >= MOST_BYTES || (from & RT_FROM_TYPES) != 0) return 0;
     int ready = shapes_ready(r, index);
     if (ready < 0 || r->status != RETORT_OK) return -1;
     r->evaluated++;

@@ -177,7 +177,9 @@ static bool may_be_recognised(const rt_onnx_reader *r, const rt_onnx_node *node,
     if (r->batch != NULL || source->from == 0 || source->input || (source->from & RT_FROM_TABLES) != 0)
         return false;
     bool gathers = strcmp(node->op, "Gather") == 0 || strcmp(node->op, "GatherElements") == 0;
-    bool indices = (gathers && input == 1) || (strstr(node->op, "EmbedLayerNorm") != NULL && input == 8);
+    bool numbers = strcmp(node->op, "Tile") == 0 || strcmp(node->op, "Div") == 0; /* how often, and a scale */
+    bool indices =
+        ((gathers || numbers) && input == 1) || (strstr(node->op, "EmbedLayerNorm") != NULL && input == 8);
     if (source->from == RT_FROM_SHAPES) return indices || is_turn(node);
     return indices || strcmp(node->op, "Add") == 0 || strcmp(node->op, "QLinearAdd") == 0 ||
            (strcmp(node->op, "Where") == 0 && input == 0) || strstr(node->op, "Attention") != NULL;
@@ -201,7 +203,8 @@ static bool push_inputs(rt_onnx_reader *r, const rt_onnx_node *node, bool activa
         if (source->tensor != NULL || source->node < 0 || is_guard(r, node, i)) continue;
         if (r->batch != NULL && strcmp(node->op, "Shape") == 0 && (source->from & RT_FROM_TABLES) != 0)
             continue;
-        if ((activations || is_turn(node)) && may_be_recognised(r, node, i, source) &&
+        bool repeats = strcmp(node->op, "Tile") == 0;
+        if ((activations || repeats || is_turn(node)) && may_be_recognised(r, node, i, source) &&
             rt_read_recognise(r, at) != 0)
             continue;
         if (r->states[source->node] != 2) rt_read_push(r, source->node);

@@ -87,6 +87,36 @@ static bool is_merged(const rt_onnx_reader *r, const rt_onnx_node *node, size_t 
     return read != NULL && read->kind == RT_READ_MERGED;
 }
 
+/* The last two dims of a value with four swapped. */
+static int swapped(rt_onnx_reader *r, int x) {
+    if (value_of(r, x)->rank != 4) return -1;
+    return rt_read_emit(r, RT_OP_TRANSPOSE, 1, &x, &(rt_attrs){.perm = {0, 1, 3, 2}, .perm_count = 4});
+}
+
+/* Two of which each is merged: as before the Reshape of both. */
+static bool both_merged(rt_onnx_reader *r, const rt_onnx_node *node, rt_op op) {
+    const rt_read *a = rt_read_of(r, node, 0), *b = rt_read_of(r, node, 1);
+    rt_read out = {.kind = RT_READ_MERGED, .swapped = op != RT_OP_MATMUL && a->swapped && b->swapped};
+    int x = a->swapped && !out.swapped ? swapped(r, a->value) : a->value;
+    int y = b->swapped && !out.swapped ? swapped(r, b->value) : b->value;
+    out.value = x >= 0 && y >= 0 ? rt_read_emit2(r, op, x, y) : -1;
+    return out.value >= 0 && rt_read_put(r, node, 0, out);
+}
+
+/* A merged one and a number. */
+static bool by_number(rt_onnx_reader *r, const rt_onnx_node *node, rt_op op) {
+    rt_read x = *rt_read_of(r, node, 0);
+    double number;
+    int y = rt_read_value(r, node, 1);
+    if (!rt_scalar(r->graph, y, &number)) return rt_read_refuse(r, "a number beside rows of heads");
+    if (op != RT_OP_ADD || number != 0) x.value = rt_read_emit2(r, op, x.value, y);
+    return x.value >= 0 && rt_read_put(r, node, 0, x);
+}
+
+static bool has_heads(const rt_onnx_reader *r, const rt_onnx_node *node) {
+    return is_merged(r, node, 0) && value_of(r, rt_read_of(r, node, 0)->value)->rank == 4;
+}
+
 /* Integers and their scales are read apart (read_integers.c). */
 static bool product(rt_onnx_reader *r, const rt_onnx_node *node) {
     rt_reader_fn integer = rt_read_integer_operator(node);
@@ -99,6 +129,8 @@ static bool product(rt_onnx_reader *r, const rt_onnx_node *node) {
 }
 
 static bool add(rt_onnx_reader *r, const rt_onnx_node *node) {
+    if (is_merged(r, node, 0) && is_merged(r, node, 1)) return both_merged(r, node, RT_OP_ADD);
+    if (has_heads(r, node)) return by_number(r, node, RT_OP_ADD);
     if (is_merged(r, node, 0)) return on_merged(r, node, RT_OP_ADD, rt_read_value(r, node, 1), true);
     if (is_merged(r, node, 1)) return on_merged(r, node, RT_OP_ADD, rt_read_value(r, node, 0), false);
     return binary(r, node, RT_OP_ADD);
@@ -109,7 +141,7 @@ static bool sub(rt_onnx_reader *r, const rt_onnx_node *node) {
 }
 
 static bool divide(rt_onnx_reader *r, const rt_onnx_node *node) {
-    return binary(r, node, RT_OP_DIV);
+    return is_merged(r, node, 0) ? by_number(r, node, RT_OP_DIV) : binary(r, node, RT_OP_DIV);
 }
 
 static bool power(rt_onnx_reader *r, const rt_onnx_node *node) {
@@ -186,7 +218,8 @@ static bool cast(rt_onnx_reader *r, const rt_onnx_node *node) {
 static int shape_elsewhere(rt_onnx_reader *r, const rt_onnx_node *node) {
     const rt_read *read = rt_read_of(r->shapes_of, node, 0);
     int64_t dims[RT_MAX_RANK];
-    if (read == NULL || read->kind != RT_READ_VALUE) return -1;
+    bool is_merged = read != NULL && read->kind == RT_READ_MERGED;
+    if (read == NULL || (read->kind != RT_READ_VALUE && !is_merged)) return -1;
     const rt_value *v = &r->shapes_of->graph->values[read->value];
     for (int i = 0; i < v->rank; i++) {
         dims[i] = v->dims[i] == RT_DIM_BATCH ? r->batch->batch
@@ -194,13 +227,24 @@ static int shape_elsewhere(rt_onnx_reader *r, const rt_onnx_node *node) {
                                              : v->dims[i];
         if (dims[i] < 0) return -1;
     }
-    return rt_read_ints(r, (size_t)v->rank, dims);
+    if (!is_merged) return rt_read_ints(r, (size_t)v->rank, dims);
+    int last = v->rank - 1;
+    int64_t swapped[] = {dims[last], dims[last - 1]};
+    if (read->swapped) memcpy(&dims[last - 1], swapped, sizeof swapped);
+    dims[1] *= dims[0];
+    return rt_read_ints(r, (size_t)last, dims + 1);
 }
 
 static bool shape(rt_onnx_reader *r, const rt_onnx_node *node) {
     int at = rt_read_find(r->index, rt_read_input(node, 0));
     bool elsewhere = r->batch != NULL && at >= 0 && (r->index->sources[at].from & RT_FROM_TABLES) != 0;
     int out;
+    if (!elsewhere && is_merged(r, node, 0)) {
+        rt_read dims = *rt_read_of(r, node, 0);
+        dims.kind = RT_READ_DIMS;
+        return rt_read_int(node, "start", 0) == 0 && rt_onnx_attribute(node, "end") == NULL &&
+               rt_read_put(r, node, 0, dims);
+    }
     if (elsewhere) {
         out = shape_elsewhere(r, node);
     } else {
@@ -215,7 +259,48 @@ static bool shape(rt_onnx_reader *r, const rt_onnx_node *node) {
     return rt_read_as(r, node, 0, rt_read_emit(r, RT_OP_SLICE, 4, inputs, NULL));
 }
 
+/* Dim `at` of rows whose first two dims are one, as a number; the first is the product of two. */
+static int merged_dim(rt_onnx_reader *r, const rt_read *x, int64_t at) {
+    const rt_attrs along = {.axis = 0};
+    int rank = value_of(r, x->value)->rank, shape = rt_read_emit1(r, RT_OP_SHAPE, x->value);
+    int64_t from = at + 1;
+    if (x->swapped && from >= rank - 2) from = 2 * rank - 3 - from;
+    int dim = rt_read_emit(r, RT_OP_GATHER, 2, (int[]){shape, rt_read_index(r, from)}, &along);
+    if (at > 0) return dim;
+    int batch = rt_read_emit(r, RT_OP_GATHER, 2, (int[]){shape, rt_read_index(r, 0)}, &along);
+    return rt_read_emit2(r, RT_OP_MUL, batch, dim);
+}
+
+/* One of the dims: Gather of a number, or Slice. */
+static bool one_dim(rt_onnx_reader *r, const rt_onnx_node *node, int64_t at, bool vector) {
+    const rt_read x = *rt_read_of(r, node, 0);
+    int count = value_of(r, x.value)->rank - 1;
+    if (at < 0) at += count;
+    if (at < 0 || at >= count) return rt_read_refuse(r, "one of the dims");
+    int dim = merged_dim(r, &x, at);
+    if (vector) dim = rt_read_emit2(r, RT_OP_UNSQUEEZE, dim, rt_read_ints(r, 1, (int64_t[]){0}));
+    return rt_read_as(r, node, 0, dim);
+}
+
+static bool is_dims(const rt_onnx_reader *r, const rt_onnx_node *node) {
+    const rt_read *read = rt_read_of(r, node, 0);
+    return read != NULL && read->kind == RT_READ_DIMS;
+}
+
+static bool known_integer(const rt_onnx_reader *r, int value, int64_t *out) {
+    const rt_content *content = value >= 0 ? &value_of(r, value)->content : NULL;
+    bool known = content != NULL && content->known && content->count == 1 && content->symbols == 0;
+    if (known) *out = content->at[0];
+    return known;
+}
+
 static bool gather(rt_onnx_reader *r, const rt_onnx_node *node) {
+    int64_t which;
+    if (is_dims(r, node)) {
+        int index = rt_read_value(r, node, 1);
+        return known_integer(r, index, &which) ? one_dim(r, node, which, value_of(r, index)->rank == 1)
+                                               : rt_read_refuse(r, "one of the dims");
+    }
     const rt_onnx_tensor *codes = rt_read_tensor(r->index, rt_read_input(node, 0));
     int64_t axis = rt_read_int(node, "axis", 0), offset;
     int places = rt_read_places(r, node, 1, &offset);
@@ -251,9 +336,22 @@ static bool squeeze(rt_onnx_reader *r, const rt_onnx_node *node) {
     return with_axes(r, node, RT_OP_SQUEEZE);
 }
 
+/* The dims from `start` to `end`: one of them. */
+static bool slice_of_dims(rt_onnx_reader *r, const rt_onnx_node *node) {
+    int64_t start, end, count = value_of(r, rt_read_of(r, node, 0)->value)->rank - 1;
+    if (!known_integer(r, rt_read_value(r, node, 1), &start) ||
+        !known_integer(r, rt_read_value(r, node, 2), &end))
+        return rt_read_refuse(r, "one of the dims");
+    if (start < 0) start += count;
+    if (end < 0) end += count;
+    if (end > count) end = count;
+    return end == start + 1 ? one_dim(r, node, start, true) : rt_read_refuse(r, "one of the dims");
+}
+
 static bool slice(rt_onnx_reader *r, const rt_onnx_node *node) {
     int inputs[5] = {-1, -1, -1, -1, -1};
     int count = (int)rt_min(node->input_count, 5);
+    if (is_dims(r, node)) return slice_of_dims(r, node);
     for (int i = 0; i < count; i++) {
         inputs[i] = rt_read_value(r, node, (size_t)i);
         bool needed = i < 3 || r->status != RETORT_OK;
@@ -386,6 +484,26 @@ static bool transpose(rt_onnx_reader *r, const rt_onnx_node *node) {
     return rt_read_as(r, node, 0, rt_read_emit(r, RT_OP_TRANSPOSE, 1, &x, &attrs));
 }
 
+/* A table [heads, rows, n] for each sequence. */
+static bool tile(rt_onnx_reader *r, const rt_onnx_node *node) {
+    int x = rt_read_value(r, node, 0), by = rt_read_value(r, node, 1);
+    if (x < 0 || by < 0) return false;
+    const rt_content times = value_of(r, by)->content;
+    const rt_value v = *value_of(r, x);
+    bool evaluated = r->batch != NULL;
+    bool fits = times.known && times.count == 3 && times.symbols == !evaluated &&
+                times.at[0] == (evaluated ? r->batch->batch : RT_DIM_BATCH) && times.at[1] == 1 &&
+                times.at[2] == 1 && v.rank == 3;
+    for (int i = 0; fits && i < 3; i++) fits = v.dims[i] > 0;
+    if (!fits) return rt_read_refuse(r, "a table of heads for each sequence");
+    int wide = rt_read_emit2(r, RT_OP_UNSQUEEZE, x, rt_read_ints(r, 1, (int64_t[]){0}));
+    if (evaluated) {
+        const int64_t dims[] = {times.at[0], v.dims[0], v.dims[1], v.dims[2]};
+        wide = rt_read_emit2(r, RT_OP_EXPAND, wide, rt_read_ints(r, 4, dims));
+    }
+    return wide >= 0 && rt_read_put(r, node, 0, (rt_read){.kind = RT_READ_MERGED, .value = wide});
+}
+
 static bool expand(rt_onnx_reader *r, const rt_onnx_node *node) {
     return binary(r, node, RT_OP_EXPAND);
 }
@@ -465,6 +583,45 @@ static bool negative(rt_onnx_reader *r, const rt_onnx_node *node) {
 static bool absolute(rt_onnx_reader *r, const rt_onnx_node *node) {
     int x = rt_read_value(r, node, 0);
     return x >= 0 && rt_read_as(r, node, 0, rt_read_emit2(r, RT_OP_MAX, x, negated(r, x)));
+}
+
+static int as(rt_onnx_reader *r, int x, retort_dtype dtype) {
+    return x >= 0 ? rt_read_emit(r, RT_OP_CAST, 1, &x, &(rt_attrs){.dtype = dtype}) : -1;
+}
+
+/* Of integers: whether x > 0 less whether x < 0. */
+static bool sign(rt_onnx_reader *r, const rt_onnx_node *node) {
+    int x = rt_read_value(r, node, 0);
+    if (x < 0) return false;
+    if (value_of(r, x)->dtype != RETORT_I64) return rt_read_refuse(r, "integers");
+    int zero = rt_read_index(r, 0);
+    int above = as(r, negation(r, at_least(r, zero, x)), RETORT_I64);
+    int below = as(r, negation(r, at_least(r, x, zero)), RETORT_I64);
+    return above >= 0 && below >= 0 && rt_read_as(r, node, 0, rt_read_emit2(r, RT_OP_SUB, above, below));
+}
+
+/* The whole part, and 1 more where x is larger. */
+static bool ceiling(rt_onnx_reader *r, const rt_onnx_node *node) {
+    int x = rt_read_value(r, node, 0);
+    if (x < 0) return false;
+    int whole = as(r, as(r, x, RETORT_I64), RETORT_F32);
+    int more = as(r, negation(r, at_least(r, whole, x)), RETORT_F32);
+    return whole >= 0 && more >= 0 && rt_read_as(r, node, 0, rt_read_emit2(r, RT_OP_ADD, whole, more));
+}
+
+static bool clip(rt_onnx_reader *r, const rt_onnx_node *node) {
+    int x = rt_read_value(r, node, 0);
+    if (rt_onnx_attribute(node, "min") != NULL || rt_onnx_attribute(node, "max") != NULL)
+        return rt_read_refuse(r, "bounds as inputs");
+    if (x >= 0 && rt_read_input(node, 1)[0] != '\0') {
+        int low = rt_read_value(r, node, 1);
+        x = low >= 0 ? rt_read_emit2(r, RT_OP_MAX, x, low) : -1;
+    }
+    if (x >= 0 && rt_read_input(node, 2)[0] != '\0') {
+        int high = negated(r, rt_read_value(r, node, 2)), turned = negated(r, x);
+        x = high >= 0 && turned >= 0 ? negated(r, rt_read_emit2(r, RT_OP_MAX, turned, high)) : -1;
+    }
+    return rt_read_as(r, node, 0, x);
 }
 
 static bool reciprocal(rt_onnx_reader *r, const rt_onnx_node *node) {
@@ -550,8 +707,29 @@ static bool gather_nd(rt_onnx_reader *r, const rt_onnx_node *node) {
     return rt_read_as(r, node, 0, element_at(r, data, row, column));
 }
 
+/* Of products [batch, heads, queries, rows] those at the distances of queries and keys. */
+static bool gather_distances(rt_onnx_reader *r, const rt_onnx_node *node) {
+    rt_read x = *rt_read_of(r, node, 0);
+    const rt_read *index = rt_read_of(r, node, 1);
+    const rt_value *v = value_of(r, x.value);
+    int64_t axis = rt_read_int(node, "axis", 0), to[] = {0, 1, 2, 2};
+    bool fits = index != NULL && index->kind == RT_READ_VALUE && index->heads > 0 && !x.swapped &&
+                (axis == 2 || axis == -1) && v->rank == 4 && v->dims[0] == RT_DIM_BATCH &&
+                v->dims[1] == index->heads && v->dims[2] == RT_DIM_SEQ;
+    if (!fits) return rt_read_refuse(r, "distances of queries and keys");
+    int axes = rt_read_ints(r, 2, (int64_t[]){0, 1});
+    int wide = rt_read_emit2(r, RT_OP_UNSQUEEZE, index->value, axes);
+    int shape = rt_read_emit(r, RT_OP_GATHER, 2,
+                             (int[]){rt_read_emit1(r, RT_OP_SHAPE, x.value), rt_read_ints(r, 4, to)},
+                             &(rt_attrs){.axis = 0});
+    int rows = rt_read_emit2(r, RT_OP_EXPAND, wide, shape);
+    x.value = rt_read_emit(r, RT_OP_GATHER_ELEMENTS, 2, (int[]){x.value, rows}, &(rt_attrs){.axis = 3});
+    return x.value >= 0 && rt_read_put(r, node, 0, x);
+}
+
 /* Of a matrix along its rows alone, data[i, indices[i, j]]; of what has more dims as it is. */
 static bool gather_elements(rt_onnx_reader *r, const rt_onnx_node *node) {
+    if (is_merged(r, node, 0)) return gather_distances(r, node);
     int data = rt_read_value(r, node, 0), indices = rt_read_value(r, node, 1);
     int64_t axis = rt_read_int(node, "axis", 0);
     if (data < 0 || indices < 0) return false;
@@ -639,6 +817,7 @@ static bool gelu(rt_onnx_reader *r, const rt_onnx_node *node) {
 /* ---- Products ---- */
 
 static bool matmul(rt_onnx_reader *r, const rt_onnx_node *node) {
+    if (is_merged(r, node, 0) && is_merged(r, node, 1)) return both_merged(r, node, RT_OP_MATMUL);
     if (is_merged(r, node, 0)) return on_merged(r, node, RT_OP_MATMUL, rt_read_value(r, node, 1), true);
     return binary(r, node, RT_OP_MATMUL);
 }
@@ -679,6 +858,8 @@ rt_reader_fn rt_read_operator(const rt_onnx_node *node) {
         {"Add", add},
         {"And", logical_and},
         {"Cast", cast},
+        {"Ceil", ceiling},
+        {"Clip", clip},
         {"Concat", concat},
         {"ConstantOfShape", constant_of_shape},
         {"Cos", cosine},
@@ -718,6 +899,7 @@ rt_reader_fn rt_read_operator(const rt_onnx_node *node) {
         {"Relu", rectify},
         {"Reshape", reshape},
         {"Shape", shape},
+        {"Sign", sign},
         {"Sigmoid", sigmoid},
         {"Sin", sine},
         {"Slice", slice},
@@ -727,6 +909,7 @@ rt_reader_fn rt_read_operator(const rt_onnx_node *node) {
         {"Sqrt", root},
         {"Squeeze", squeeze},
         {"Sub", sub},
+        {"Tile", tile},
         {"Tanh", tangent},
         {"Transpose", transpose},
         {"Unsqueeze", unsqueeze},

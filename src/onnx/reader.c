@@ -136,7 +136,7 @@ int rt_read_value(rt_onnx_reader *r, const rt_onnx_node *node, size_t index) {
     if (at < 0 || r->reads == NULL) return -1;
     const rt_read read = r->reads[at];
     const rt_onnx_source *source = &r->index->sources[at];
-    if (read.kind == RT_READ_VALUE && read.offset == 0) return read.value;
+    if (read.kind == RT_READ_VALUE && read.offset == 0 && read.heads == 0) return read.value;
     if (read.kind == RT_READ_CODES && (moves(r->at) || rt_read_integer_operator(r->at) != NULL))
         return read.value;
     if (read.kind != RT_READ_NOT) {
@@ -419,6 +419,14 @@ int rt_read_turns(rt_onnx_reader *r, int64_t count, const float *angles) {
     if (!twice) return rt_read_emit2(r, RT_OP_MUL, places, rt_read_floats(r, 1, &count, angles));
     int turns = rt_read_emit2(r, RT_OP_MUL, places, rt_read_floats(r, 1, &pairs, angles));
     return rt_read_emit(r, RT_OP_CONCAT, 2, (int[]){turns, turns}, &(rt_attrs){.axis = -1});
+}
+
+int rt_read_repeats(rt_onnx_reader *r) {
+    int shape = rt_read_emit1(r, RT_OP_SHAPE, input_value(r, "input_ids"));
+    int batch = rt_read_emit(r, RT_OP_GATHER, 2, (int[]){shape, rt_read_ints(r, 1, (int64_t[]){0})},
+                             &(rt_attrs){.axis = 0});
+    int ones = rt_read_ints(r, 2, (int64_t[]){1, 1});
+    return rt_read_emit(r, RT_OP_CONCAT, 2, (int[]){batch, ones}, &(rt_attrs){.axis = 0});
 }
 
 int rt_read_distances(rt_onnx_reader *r, int64_t longest, const int64_t *rows, int rank) {

@@ -41,7 +41,8 @@ typedef enum rt_read_kind {
     RT_READ_ZERO,    /* their zero point */
     RT_READ_PRODUCT, /* codes (value) times the integers `codes` less `zero`, scales not yet applied */
     RT_READ_PICKED,  /* rows of the integers `codes` that the ids (value) name */
-    RT_READ_MERGED   /* value, with its first two dims as one, and the last two swapped when `swapped` */
+    RT_READ_MERGED,  /* value, with its first two dims as one, and the last two swapped when `swapped` */
+    RT_READ_DIMS     /* the dims of such a one */
 } rt_read_kind;
 
 typedef struct rt_read {
@@ -49,6 +50,7 @@ typedef struct rt_read {
     int value;
     int64_t offset; /* what to add to `value` for the position */
     bool swapped;
+    int64_t heads; /* of distances that stand there for each head of each sequence, how many heads; else 0 */
     const rt_onnx_tensor *codes, *zero, *scale;
 } rt_read;
 
@@ -87,7 +89,8 @@ typedef struct rt_onnx_reader {
     /* When values are evaluated: the batch, and the reader whose shapes they take; else NULL. */
     const rt_onnx_batch *batch;
     const struct rt_onnx_reader *shapes_of;
-    size_t bytes; /* of what was evaluated */
+    size_t bytes;  /* of what was evaluated */
+    size_t probed; /* the same of the readers that did it */
     retort_error *err;
     retort_status status; /* the first refusal, or RETORT_OK */
 } rt_onnx_reader;
@@ -154,6 +157,8 @@ int rt_read_counted(rt_onnx_reader *r);
 int rt_read_window(rt_onnx_reader *r, int64_t window);
 /* Positions times angles, [1, seq, count]; where both halves are equal, those of one half twice. */
 int rt_read_turns(rt_onnx_reader *r, int64_t count, const float *angles);
+/* [batch, 1, 1] */
+int rt_read_repeats(rt_onnx_reader *r);
 /* rows[j - i + longest - 1] for each query i and key j, [seq, seq] after axes of 1; the data is that of the graph. */
 int rt_read_distances(rt_onnx_reader *r, int64_t longest, const int64_t *rows, int rank);
 

@@ -31,7 +31,9 @@ CHECKPOINTS = pathlib.Path(__file__).resolve().parent.parent / "golden" / "check
 FILES = [("modernbert-classify", "trace", "sdpa"), ("modernbert-classify", "dynamo", "eager"), ("modernbert-fill", "dynamo", "sdpa"),
          ("nomic-classify", "trace", "eager"), ("nomic-fill", "dynamo", "sdpa"), ("gte-classify", "trace", "sdpa"),
          ("gte-fill", "dynamo", "sdpa"), ("albert-classify", "trace", "sdpa"), ("albert-groups", "dynamo", "sdpa"),
-         ("xlm-roberta-classify", "dynamo", "sdpa"), ("mpnet-classify", "trace", "eager"), ("mpnet-fill", "dynamo", "eager")]
+         ("xlm-roberta-classify", "dynamo", "sdpa"), ("mpnet-classify", "trace", "eager"), ("mpnet-fill", "dynamo", "eager"), ("deberta-classify", "trace", "eager"),
+         ("deberta-tag", "dynamo", "eager"), ("deberta-p2c", "dynamo", "eager"), ("eurobert-classify", "trace", "eager"),
+         ("eurobert-tag", "dynamo", "sdpa")]
 OUTPUTS = {"Model": ["last_hidden_state"], "ForQuestionAnswering": ["start_logits", "end_logits"]}
 
 

@@ -81,6 +81,29 @@ static int unrepeated(const rt_graph *graph, int value, int64_t *count) {
     return gather->inputs[GATHER_DATA];
 }
 
+/* The heads [batch, keys, seq, dim] of which Unsqueeze, Expand and Reshape repeat each, the copies side by side, [batch, count, seq,
+ * dim]; the value itself if nothing does. */
+static int unexpanded(const rt_graph *graph, int value, int64_t *count) {
+    const rt_node *reshape = rt_made_by(graph, value, RT_OP_RESHAPE);
+    const rt_node *expand = reshape != NULL ? rt_made_by(graph, reshape->inputs[0], RT_OP_EXPAND) : NULL;
+    const rt_node *wide = expand != NULL ? rt_made_by(graph, expand->inputs[0], RT_OP_UNSQUEEZE) : NULL;
+    if (wide == NULL) return value;
+    const rt_value *out = &graph->values[value], *all = &graph->values[reshape->inputs[0]],
+                   *one = &graph->values[expand->inputs[0]], *x = &graph->values[wide->inputs[0]];
+    if (out->rank != 4 || x->rank != 4 || all->rank != 5 || one->rank != 5 || x->dims[1] < 1) return value;
+    int64_t copies = all->dims[2];
+    bool fits =
+        copies > 0 && one->dims[2] == 1 && out->dims[1] / copies == x->dims[1] && out->dims[1] % copies == 0;
+    for (int i = 0; fits && i < 4; i++) {
+        int at = i < 2 ? i : i + 1;
+        fits = all->dims[at] == x->dims[i] && one->dims[at] == x->dims[i] &&
+               (i == 1 || out->dims[i] == x->dims[i]);
+    }
+    if (!fits) return value;
+    *count = out->dims[1];
+    return wide->inputs[0];
+}
+
 /* Whether nothing but what is on the way reads a value and those that it is made of, down to x. */
 static bool is_read_here(const rt_graph *graph, int value, int x) {
     while (value >= 0 && value != x && rt_only_reader(graph, value) >= 0) {
@@ -107,6 +130,10 @@ static int split_of(const rt_graph *graph, int value, part which, heads *h, doub
         x = rt_strip_scale(graph, transpose->inputs[0], scale);
         transpose = rt_made_by(graph, x, RT_OP_TRANSPOSE);
         keys = false;
+    }
+    if (which != QUERIES && !keys) {
+        x = unexpanded(graph, x, &copied);
+        transpose = rt_made_by(graph, x, RT_OP_TRANSPOSE);
     }
     if (transpose == NULL && !keys) {
         x = rt_unturned(graph, x, 2, angles);
@@ -192,11 +219,23 @@ static int softmax_of(const rt_graph *graph, int value) {
     return last ? softmax->inputs[0] : -1;
 }
 
-/* Whether position keys meet the queries that keys meet, and position queries these keys; and the same number of heads. */
+/* The keys [batch, heads, seq, dim] that a product has turned; -1: it has others. */
+static int unturned_keys(const rt_graph *graph, int value, double *scale) {
+    const rt_node *turn = rt_made_by(graph, rt_strip_scale(graph, value, scale), RT_OP_TRANSPOSE);
+    return has_perm(turn, swap_last) ? rt_strip_scale(graph, turn->inputs[0], scale) : -1;
+}
+
+/* Whether position keys meet the queries that keys meet, and position queries these keys, with the same scale; and the same
+ * number of heads. */
 static bool tables_fit(const rt_graph *graph, const rt_node *product, const rt_relative_match *m) {
     const rt_value *q = &graph->values[product->inputs[0]];
-    return (m->pos_key < 0 || m->queries == product->inputs[0]) &&
-           (m->pos_query < 0 || m->keys == product->inputs[1]) &&
+    double scale = 1, turned = 1;
+    int queries = rt_strip_scale(graph, product->inputs[0], &scale);
+    int unturned = unturned_keys(graph, product->inputs[1], &turned);
+    bool products = m->pos_key >= 0 || m->pos_query >= 0;
+    if (products && fabs(scale * turned - m->scale) > 1e-6 * m->scale) return false;
+    return rt_indices_agree(graph, m) && (m->pos_key < 0 || m->queries == queries) &&
+           (m->pos_query < 0 || m->keys == (m->query_turned ? unturned : product->inputs[1])) &&
            (m->bias < 0 ||
             (q->rank == 4 && graph->values[m->bias].dims[m->bias_turned ? 1 : 0] == q->dims[1]));
 }
@@ -253,20 +292,22 @@ static bool take_turns(rt_graph *graph, const heads *h) {
 
 static bool to_attention(rt_graph *graph, int index) {
     const rt_node root = graph->nodes[index];
-    heads h = {.mask = -1, .angles = {-1, -1}, .scale = 1, .relative = {-1, -1, false, -1, -1, -1, -1}};
+    heads h = {.mask = -1, .angles = {-1, -1}, .scale = 1, .relative = RT_RELATIVE_NONE};
     if (root.op != RT_OP_RESHAPE || !match_heads(graph, &root, &h)) return false;
     rt_relative_match *m = &h.relative;
     bool turned = h.angles[0] >= 0, tables = m->bias >= 0 || m->pos_key >= 0 || m->pos_query >= 0;
     bool grouped = h.keys < h.count;
     if (h.angles[0] != h.angles[1] || (tables && (turned || grouped || h.window > 0))) return false;
     if (turned && !take_turns(graph, &h)) return false;
-    int key = m->pos_key >= 0 ? rt_position_operand(graph, root.name, m->pos_key, true) : -1;
-    int query = m->pos_query >= 0 ? rt_position_operand(graph, root.name, m->pos_query, false) : -1;
+    int key = m->pos_key >= 0 ? rt_position_operand(graph, root.name, m, true) : -1;
+    int query = m->pos_query >= 0 ? rt_position_operand(graph, root.name, m, false) : -1;
     int bias = m->bias >= 0 ? rt_bias_operand(graph, m) : -1;
+    int distances = rt_index_operand(graph, root.name, m);
+    if (tables && distances < 0) return false;
     if ((bias < 0 && m->bias >= 0) || (key < 0 && m->pos_key >= 0) || (query < 0 && m->pos_query >= 0))
         return false;
     int inputs[ATTENTION_OPERANDS] = {h.q, h.k, h.v, h.mask};
-    inputs[ATTENTION_INDEX] = m->index;
+    inputs[ATTENTION_INDEX] = distances;
     inputs[ATTENTION_BIAS] = bias;
     inputs[ATTENTION_POS_KEY] = key;
     inputs[ATTENTION_POS_QUERY] = query;

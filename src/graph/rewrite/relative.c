@@ -93,6 +93,26 @@ static bool is_table(const rt_graph *graph, int value) {
            v->layout == RT_LAYOUT_ROWS && (v->rank == 3 || (v->rank == 4 && v->dims[0] == 1));
 }
 
+/* Keys times position queries, picked along rows of each key, and then turned: takes them. */
+static bool take_turned(const rt_graph *graph, int value, rt_relative_match *m, double *scale) {
+    static const int last_two[] = {0, 1, 3, 2};
+    const rt_node *turn = rt_made_by(graph, value, RT_OP_TRANSPOSE);
+    int numbers = turn != NULL ? rt_strip_scale(graph, turn->inputs[0], scale) : -1;
+    const rt_node *picked = rt_made_by(graph, numbers, RT_OP_GATHER_ELEMENTS);
+    const rt_node *product = picked != NULL ? rt_made_by(graph, picked->inputs[0], RT_OP_MATMUL) : NULL;
+    const rt_node *all = picked != NULL ? rt_made_by(graph, picked->inputs[1], RT_OP_EXPAND) : NULL;
+    const rt_node *wide = all != NULL ? rt_made_by(graph, all->inputs[0], RT_OP_UNSQUEEZE) : NULL;
+    if (product == NULL || wide == NULL || m->pos_query >= 0 || turn->attrs.perm_count != 4 ||
+        memcmp(turn->attrs.perm, last_two, sizeof last_two) != 0 || !is_table(graph, product->inputs[1]) ||
+        (picked->attrs.axis != 3 && picked->attrs.axis != -1))
+        return false;
+    m->turned_index = distances(graph, wide->inputs[0]);
+    m->pos_query = product->inputs[1];
+    m->keys = product->inputs[0];
+    m->query_turned = true;
+    return m->turned_index >= 0;
+}
+
 /* GatherElements of a product with a table, along rows: takes it. */
 static bool take_picked(const rt_graph *graph, int value, rt_relative_match *m) {
     const rt_node *picked = rt_made_by(graph, value, RT_OP_GATHER_ELEMENTS);
@@ -114,16 +134,58 @@ static bool take_picked(const rt_graph *graph, int value, rt_relative_match *m) 
     return true;
 }
 
+/* A picked product, each of which has the same scale. */
+static bool take_scaled(const rt_graph *graph, int value, rt_relative_match *m) {
+    bool first = m->pos_key < 0 && m->pos_query < 0;
+    double scale = 1;
+    int x = rt_strip_scale(graph, value, &scale);
+    if (!take_turned(graph, x, m, &scale) && !take_picked(graph, x, m)) return false;
+    bool same = first || m->scale == scale;
+    m->scale = scale;
+    return same;
+}
+
+/* One picked product, or the sum of two. */
+static bool take_products(const rt_graph *graph, int value, rt_relative_match *m) {
+    rt_relative_match before = *m;
+    const rt_node *add = rt_made_by(graph, value, RT_OP_ADD);
+    bool taken = add != NULL ? take_scaled(graph, add->inputs[0], m) && take_scaled(graph, add->inputs[1], m)
+                             : take_scaled(graph, value, m);
+    if (!taken) *m = before;
+    return taken;
+}
+
 int rt_match_positions(const rt_graph *graph, int value, rt_relative_match *m) {
     const rt_node *add = rt_made_by(graph, value, RT_OP_ADD);
     for (int k = 0; add != NULL && k < 2; k++) {
-        if (take_picked(graph, add->inputs[k], m)) return rt_match_positions(graph, add->inputs[1 - k], m);
+        if (take_products(graph, add->inputs[k], m)) return rt_match_positions(graph, add->inputs[1 - k], m);
     }
     return value;
 }
 
-int rt_position_operand(rt_graph *graph, const char *scope, int table, bool keys) {
-    const rt_value v = graph->values[table];
+bool rt_indices_agree(const rt_graph *graph, const rt_relative_match *m) {
+    if (m->index < 0 || m->turned_index < 0) return true;
+    const rt_value *a = &graph->values[m->index], *b = &graph->values[m->turned_index];
+    const int64_t *x = a->data, *y = b->data;
+    bool same = x != NULL && y != NULL && a->dims[0] == b->dims[0];
+    for (int64_t i = 0; same && i < a->dims[0]; i++) same = x[i] == y[a->dims[0] - 1 - i];
+    return same;
+}
+
+int rt_index_operand(rt_graph *graph, const char *scope, const rt_relative_match *m) {
+    if (m->index >= 0 || m->turned_index < 0) return m->index;
+    const rt_value v = graph->values[m->turned_index];
+    const int64_t *from = v.data;
+    int64_t n = v.dims[0], *to = rt_graph_alloc(graph, (size_t)n * sizeof *to);
+    for (int64_t i = 0; to != NULL && from != NULL && i < n; i++) to[i] = from[n - 1 - i];
+    char name[RT_NAME_MAX + 16];
+    snprintf(name, sizeof name, "%s.distances", scope);
+    return to != NULL ? rt_graph_constant(graph, name, RETORT_I64, RT_LAYOUT_ROWS, 1, &n, to) : -1;
+}
+
+int rt_position_operand(rt_graph *graph, const char *scope, const rt_relative_match *m, bool is_key) {
+    bool keys = is_key || m->query_turned; /* the layout */
+    const rt_value v = graph->values[is_key ? m->pos_key : m->pos_query];
     const int64_t *dims = v.dims + (v.rank - 3);
     int64_t heads = dims[0], rows = dims[keys ? 2 : 1], dim = dims[keys ? 1 : 2];
     const float *from = v.data;
@@ -135,6 +197,6 @@ int rt_position_operand(rt_graph *graph, const char *scope, int table, bool keys
                     from[keys ? (h * dim + d) * rows + r : (h * rows + r) * dim + d];
         }
     }
-    return rt_add_constant(graph, scope, keys ? "pos_key" : "pos_query", 2, (int64_t[]){rows, heads * dim},
+    return rt_add_constant(graph, scope, is_key ? "pos_key" : "pos_query", 2, (int64_t[]){rows, heads * dim},
                            to);
 }
