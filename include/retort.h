@@ -836,6 +836,68 @@ typedef struct retort_session_info {
 RETORT_API void retort_session_info_init(retort_session_info *info, size_t size);
 RETORT_API retort_status retort_session_describe(const retort_session *session, retort_session_info *info);
 
+/* ---- Tables ------------------------------------------------------------------------------------------- */
+
+/* The rows of a table, one after the other: a TSV without quoting or a CSV (RFC 4180), both with a header, or JSON lines.
+ * Memory does not grow with the file. A text may be a number; an empty one is a text. */
+typedef struct retort_table retort_table;
+typedef enum retort_table_format {
+    RETORT_TABLE_TSV,
+    RETORT_TABLE_CSV,
+    RETORT_TABLE_JSONL
+} retort_table_format;
+/* Reads up to `size` bytes. Returns how many, 0 at the end of the file, or -1 after it has filled *err. */
+typedef int64_t (*retort_read_fn)(void *user, void *bytes, size_t size, retort_error *err);
+
+typedef struct retort_table_options {
+    size_t size;
+    const char *name; /* of the file, for errors */
+    retort_table_format format;
+    const char *text_column, *pair_column; /* as in retort_dataset_options */
+    /* Columns that the caller will add to each row: a table that has one of them is refused, and so is an object of
+     * JSON lines. */
+    const char *const *added;
+    size_t added_count;
+} retort_table_options;
+#define RETORT_TABLE_OPTIONS                                                                                 \
+    { sizeof(retort_table_options), "table", RETORT_TABLE_TSV, NULL, NULL, NULL, 0 }
+RETORT_API void retort_table_options_init(retort_table_options *options, size_t size);
+
+/* Pointers are valid until the next call for the table. */
+typedef struct retort_row {
+    const char
+        *record; /* the row's bytes in the file, without the end of the line; NULL: there are no more */
+    size_t length;
+    const char *ending; /* "\n" or "\r\n"; "": the file ends here */
+    uint64_t line;      /* the row's first line in the file, from 1 */
+    retort_text text;
+    const char *
+        problem; /* NULL, or what is wrong with the row, which then has no text: a wrong number of columns, bytes
+                            that are not UTF-8, broken JSON, no text */
+} retort_row;
+
+/* What was read so far: up to the end of a row. */
+typedef struct retort_table_position {
+    uint64_t bytes, lines;
+    uint32_t check; /* of these bytes */
+} retort_table_position;
+
+/* Reads the header, or the first object of JSON lines. RETORT_FORMAT: there is none, or it has no such columns; a row is
+ * longer than 64 MB, or a quote is never closed. RETORT_ARGUMENT: it has a column that is to be added. */
+RETORT_API retort_status retort_table_open(retort_table **out, const retort_table_options *options,
+                                           retort_read_fn read, void *user, retort_error *err);
+/* The header as a row without text, with the byte order mark if it has one. JSON lines: record is NULL. */
+RETORT_API void retort_table_header(const retort_table *table, retort_row *row);
+/* Whether rows have pairs of texts. */
+RETORT_API bool retort_table_pairs(const retort_table *table);
+/* The next row, which may have a problem; lines without anything are skipped. */
+RETORT_API retort_status retort_table_next(retort_table *table, retort_row *row, retort_error *err);
+RETORT_API void retort_table_where(const retort_table *table, retort_table_position *position);
+/* Goes on at a position of an earlier reading. RETORT_FORMAT: the bytes before it are not the same. */
+RETORT_API retort_status retort_table_skip(retort_table *table, const retort_table_position *position,
+                                           retort_error *err);
+RETORT_API void retort_table_close(retort_table *table);
+
 /* ---- Data sets and evaluation ------------------------------------------------------------------------- */
 
 /* What the texts of a data set are labelled with. */
@@ -900,68 +962,6 @@ RETORT_API const char *retort_dataset_label(const retort_dataset *data, size_t i
 /* Texts that have collected label `index` (tags: words). Linear in the size of the data. */
 RETORT_API size_t retort_dataset_label_count(const retort_dataset *data, size_t index);
 RETORT_API void retort_dataset_free(retort_dataset *data);
-
-/* ---- Tables ------------------------------------------------------------------------------------------- */
-
-/* The rows of a table, one after the other: a TSV without quoting or a CSV (RFC 4180), both with a header, or JSON lines.
- * Memory does not grow with the file. A text may be a number; an empty one is a text. */
-typedef struct retort_table retort_table;
-typedef enum retort_table_format {
-    RETORT_TABLE_TSV,
-    RETORT_TABLE_CSV,
-    RETORT_TABLE_JSONL
-} retort_table_format;
-/* Reads up to `size` bytes. Returns how many, 0 at the end of the file, or -1 after it has filled *err. */
-typedef int64_t (*retort_read_fn)(void *user, void *bytes, size_t size, retort_error *err);
-
-typedef struct retort_table_options {
-    size_t size;
-    const char *name; /* of the file, for errors */
-    retort_table_format format;
-    const char *text_column, *pair_column; /* as in retort_dataset_options */
-    /* Columns that the caller will add to each row: a table that has one of them is refused, and so is an object of
-     * JSON lines. */
-    const char *const *added;
-    size_t added_count;
-} retort_table_options;
-#define RETORT_TABLE_OPTIONS                                                                                 \
-    { sizeof(retort_table_options), "table", RETORT_TABLE_TSV, NULL, NULL, NULL, 0 }
-RETORT_API void retort_table_options_init(retort_table_options *options, size_t size);
-
-/* Pointers are valid until the next call for the table. */
-typedef struct retort_row {
-    const char
-        *record; /* the row's bytes in the file, without the end of the line; NULL: there are no more */
-    size_t length;
-    const char *ending; /* "\n" or "\r\n"; "": the file ends here */
-    uint64_t line;      /* the row's first line in the file, from 1 */
-    retort_text text;
-    const char *
-        problem; /* NULL, or what is wrong with the row, which then has no text: a wrong number of columns, bytes
-                            that are not UTF-8, broken JSON, no text */
-} retort_row;
-
-/* What was read so far: up to the end of a row. */
-typedef struct retort_table_position {
-    uint64_t bytes, lines;
-    uint32_t check; /* of these bytes */
-} retort_table_position;
-
-/* Reads the header, or the first object of JSON lines. RETORT_FORMAT: there is none, or it has no such columns; a row is
- * longer than 64 MB, or a quote is never closed. RETORT_ARGUMENT: it has a column that is to be added. */
-RETORT_API retort_status retort_table_open(retort_table **out, const retort_table_options *options,
-                                           retort_read_fn read, void *user, retort_error *err);
-/* The header as a row without text, with the byte order mark if it has one. JSON lines: record is NULL. */
-RETORT_API void retort_table_header(const retort_table *table, retort_row *row);
-/* Whether rows have pairs of texts. */
-RETORT_API bool retort_table_pairs(const retort_table *table);
-/* The next row, which may have a problem; lines without anything are skipped. */
-RETORT_API retort_status retort_table_next(retort_table *table, retort_row *row, retort_error *err);
-RETORT_API void retort_table_where(const retort_table *table, retort_table_position *position);
-/* Goes on at a position of an earlier reading. RETORT_FORMAT: the bytes before it are not the same. */
-RETORT_API retort_status retort_table_skip(retort_table *table, const retort_table_position *position,
-                                           retort_error *err);
-RETORT_API void retort_table_close(retort_table *table);
 
 /* Texts that have a label, texts that were given it, and texts with both; of taggers entities of a type, as seqeval counts
  * them: those in the data, those found, and those found with the right start, end and type. */

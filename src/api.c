@@ -19,6 +19,7 @@
 #include "run/session.h"
 #include "eval/eval.h"
 #include "eval/table_rows.h"
+#include "task/arrow.h"
 #include "task/task.h"
 
 #include <math.h>
@@ -791,6 +792,30 @@ retort_status retort_dataset_open(retort_dataset **out, const char *path, const 
     if (status != RETORT_OK) return status;
     o.texts_only = o.texts_only || (model == NULL && !o.collect);
     return rt_dataset_open(out, path, model != NULL ? &model->config : &no_model, &o, err);
+}
+
+/* ---- Arrow ---- */
+
+retort_status retort_arrow_schema(const retort_session *session, struct ArrowSchema *out, retort_error *err) {
+    if (session == NULL || out == NULL) return bad(err, "arrow", "session and out must be given");
+    return rt_arrow_schema(session, out, err);
+}
+
+retort_status retort_arrow_array(retort_session *session, const struct ArrowSchema *schema,
+                                 const struct ArrowArray *texts, const char *column, struct ArrowArray *out,
+                                 retort_error *err) {
+    if (session == NULL || schema == NULL || texts == NULL || out == NULL)
+        return bad(err, "arrow", "session, schema, texts and out must be given");
+    if (schema->release == NULL || texts->release == NULL)
+        return bad(err, "arrow", "schema or texts was released");
+    return rt_arrow_array(session, schema, texts, column, out, err);
+}
+
+retort_status retort_arrow_stream(retort_session *session, struct ArrowArrayStream *texts, const char *column,
+                                  struct ArrowArrayStream *out, retort_error *err) {
+    if (session == NULL || texts == NULL || out == NULL || texts->release == NULL)
+        return bad(err, "arrow", "session, out and a stream that is not released must be given");
+    return rt_arrow_stream(session, texts, column, out, err);
 }
 
 /* ---- Tables ---- */

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Columns of Arrow: texts in, the answers of retort_classify and retort_embed out. */
+#include "retort_arrow.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static retort_session *session_of(const char *name, retort_model **model) {
+    char path[512];
+    const char *root = getenv("RETORT_ROOT");
+    retort_session_options options = RETORT_SESSION_OPTIONS;
+    retort_session *session = NULL;
+    retort_error err;
+    options.threads = 1;
+    snprintf(path, sizeof path, "%s/test/golden/checkpoints/%s", root != NULL ? root : ".", name);
+    if (retort_model_import(model, path, NULL, &err) != RETORT_OK) fail_msg("%s", err.text);
+    if (retort_session_open(&session, *model, &options, &err) != RETORT_OK) fail_msg("%s", err.text);
+    return session;
+}
+
+/* ---- A column of texts, in the memory of the test ---- */
+
+static void keep(struct ArrowArray *array) {
+    array->release = NULL;
+}
+static void keep_schema(struct ArrowSchema *schema) {
+    schema->release = NULL;
+}
+
+enum { ROWS = 6 };
+static const char letters[] = "skippedgood filmbadthe film";
+static const int32_t offsets[] = {0, 7, 16, 16, 19, 19, 27};
+static const int64_t large_offsets[] = {0, 7, 16, 16, 19, 19, 27};
+static const uint8_t valid[] = {0x2F}; /* all but row 4 */
+static const retort_text rows[] = {{"skipped", 7, NULL, 0}, {"good film", 9, NULL, 0},
+                                   {"", 0, NULL, 0},        {"bad", 3, NULL, 0},
+                                   {"", 0, NULL, 0},        {"the film", 8, NULL, 0}};
+
+typedef struct texts {
+    struct ArrowSchema schema, child_schema, *child_schemas[1];
+    struct ArrowArray array, child, *children[1];
+    const void *buffers[3], *around[1];
+} texts;
+
+static void texts_of(texts *t, const char *format, int64_t from) {
+    bool large = format[0] == 'U';
+    *t = (texts){.buffers = {valid, large ? (const void *)large_offsets : (const void *)offsets, letters}};
+    t->schema = (struct ArrowSchema){.format = format, .name = "", .flags = 2, .release = keep_schema};
+    t->array = (struct ArrowArray){.length = ROWS - from,
+                                   .null_count = -1,
+                                   .offset = from,
+                                   .n_buffers = 3,
+                                   .buffers = t->buffers,
+                                   .release = keep};
+}
+
+/* A record batch without its first row, and its row 3 is a null. */
+static void batch_of(texts *t, const uint8_t *validity) {
+    texts_of(t, "u", 0);
+    t->child_schema = t->schema;
+    t->child_schema.name = "body";
+    t->child = t->array;
+    t->child_schemas[0] = &t->child_schema;
+    t->children[0] = &t->child;
+    t->around[0] = validity;
+    t->schema = (struct ArrowSchema){
+        .format = "+s", .name = "", .n_children = 1, .children = t->child_schemas, .release = keep_schema};
+    t->array = (struct ArrowArray){.length = ROWS - 1,
+                                   .null_count = validity != NULL,
+                                   .offset = 1,
+                                   .n_buffers = 1,
+                                   .n_children = 1,
+                                   .buffers = t->around,
+                                   .children = t->children,
+                                   .release = keep};
+}
+
+static bool is_valid(const struct ArrowArray *array, int64_t row) {
+    return (((const uint8_t *)array->buffers[0])[row / 8] >> row % 8 & 1) != 0;
+}
+
+/* The answers are those to the rows from `from` on, and nulls for the rows in `nulls`, a bit each. */
+static void check_labels(retort_session *session, const retort_model *model, const struct ArrowArray *out,
+                         int64_t from, unsigned nulls) {
+    retort_info info = {.size = sizeof info};
+    float scores[64];
+    int64_t count = 0;
+    retort_model_info(model, &info);
+    const struct ArrowArray *label = out->children[0], *score = out->children[1], *names = label->dictionary;
+    assert_int_equal(out->length, ROWS - from);
+    assert_int_equal(names->length, info.labels);
+    for (int64_t row = 0; row < out->length; row++) {
+        bool null = (nulls >> (row + from) & 1) != 0;
+        count += null;
+        assert_int_equal(is_valid(label, row), !null);
+        assert_int_equal(is_valid(score, row), !null);
+        if (null) continue;
+        uint32_t best;
+        assert_int_equal(retort_classify(session, &rows[row + from], 1, scores, NULL, 64, NULL), RETORT_OK);
+        retort_best(scores, (size_t)info.labels, &best, 1);
+        assert_int_equal(((const int32_t *)label->buffers[1])[row], best);
+        assert_memory_equal((const float *)score->buffers[1] + row, &scores[best], sizeof(float));
+    }
+    assert_int_equal(label->null_count, count);
+    assert_int_equal(score->null_count, count);
+    for (int64_t i = 0; i < info.labels; i++) {
+        const int32_t *at = names->buffers[1];
+        const char *name = retort_model_label(model, i);
+        assert_int_equal(at[i + 1] - at[i], strlen(name));
+        assert_memory_equal((const char *)names->buffers[2] + at[i], name, strlen(name));
+    }
+}
+
+static void labels_of_texts(void **state) {
+    (void)state;
+    retort_model *model;
+    retort_session *session = session_of("distilbert-classify", &model);
+    texts t;
+    struct ArrowArray out;
+    retort_error err;
+    static const char *const formats[] = {"u", "U"};
+    for (size_t i = 0; i < 2; i++) {
+        for (int64_t from = 0; from < ROWS; from++) {
+            texts_of(&t, formats[i], from);
+            if (retort_arrow_array(session, &t.schema, &t.array, NULL, &out, &err) != RETORT_OK)
+                fail_msg("%s", err.text);
+            check_labels(session, model, &out, from, 1u << 4);
+            out.release(&out);
+            assert_null(out.release);
+        }
+    }
+    static const uint8_t all_but_3[] = {0xF7};
+    batch_of(&t, NULL);
+    assert_int_equal(retort_arrow_array(session, &t.schema, &t.array, "body", &out, &err), RETORT_OK);
+    check_labels(session, model, &out, 1, 1u << 4);
+    out.release(&out);
+    batch_of(&t, all_but_3);
+    assert_int_equal(retort_arrow_array(session, &t.schema, &t.array, "body", &out, &err), RETORT_OK);
+    check_labels(session, model, &out, 1, 1u << 4 | 1u << 3);
+    out.release(&out);
+    retort_session_close(session);
+    retort_model_free(model);
+}
+
+static void types_of_answers(void **state) {
+    (void)state;
+    retort_model *model;
+    struct ArrowSchema schema;
+    retort_session *session = session_of("distilbert-classify", &model);
+    assert_int_equal(retort_arrow_schema(session, &schema, NULL), RETORT_OK);
+    assert_string_equal(schema.format, "+s");
+    assert_int_equal(schema.n_children, 2);
+    assert_string_equal(schema.children[0]->name, "label");
+    assert_string_equal(schema.children[0]->format, "i");
+    assert_string_equal(schema.children[0]->dictionary->format, "u");
+    assert_string_equal(schema.children[1]->name, "score");
+    assert_string_equal(schema.children[1]->format, "f");
+    schema.release(&schema);
+    assert_null(schema.release);
+    retort_session_close(session);
+    retort_model_free(model);
+
+    session = session_of("bert-embed", &model);
+    retort_info info = {.size = sizeof info};
+    char list[32];
+    retort_model_info(model, &info);
+    snprintf(list, sizeof list, "+w:%lld", (long long)info.labels);
+    assert_int_equal(retort_arrow_schema(session, &schema, NULL), RETORT_OK);
+    assert_int_equal(schema.n_children, 1);
+    assert_string_equal(schema.children[0]->name, "embedding");
+    assert_string_equal(schema.children[0]->format, list);
+    assert_string_equal(schema.children[0]->children[0]->format, "f");
+    schema.release(&schema);
+    retort_session_close(session);
+    retort_model_free(model);
+}
+
+/* A child that was taken out lives on when the rest is released. */
+static void vectors_of_texts(void **state) {
+    (void)state;
+    retort_model *model;
+    retort_session *session = session_of("bert-embed", &model);
+    retort_info info = {.size = sizeof info};
+    float vector[256];
+    texts t;
+    struct ArrowArray out, list;
+    retort_error err;
+    retort_model_info(model, &info);
+    size_t n = (size_t)info.labels;
+    texts_of(&t, "u", 1);
+    assert_int_equal(retort_arrow_array(session, &t.schema, &t.array, NULL, &out, &err), RETORT_OK);
+    list = *out.children[0];
+    out.children[0]->release = NULL;
+    out.release(&out);
+    assert_int_equal(list.length, ROWS - 1);
+    assert_int_equal(list.null_count, 1);
+    assert_int_equal(list.children[0]->length, (ROWS - 1) * info.labels);
+    const float *values = list.children[0]->buffers[1];
+    for (size_t row = 0; row < ROWS - 1; row++) {
+        assert_int_equal(is_valid(&list, (int64_t)row), row != 3);
+        if (row == 3) continue;
+        assert_int_equal(retort_embed(session, &rows[row + 1], 1, vector, 256, NULL), RETORT_OK);
+        assert_memory_equal(values + row * n, vector, n * sizeof *vector);
+    }
+    list.release(&list);
+    retort_session_close(session);
+    retort_model_free(model);
+}
+
+static void expect_refusal(retort_session *session, const texts *t, const char *column, retort_status status,
+                           const char *words) {
+    struct ArrowArray out;
+    retort_error err = {0};
+    assert_int_equal(retort_arrow_array(session, &t->schema, &t->array, column, &out, &err), status);
+    if (strstr(err.text, words) == NULL) fail_msg("'%s' does not say '%s'", err.text, words);
+}
+
+static void refused_columns(void **state) {
+    (void)state;
+    retort_model *model, *tags;
+    retort_session *session = session_of("distilbert-classify", &model);
+    texts t;
+    texts_of(&t, "u", 0);
+    t.schema.format = "l";
+    expect_refusal(session, &t, NULL, RETORT_UNSUPPORTED, "type 'l': expected utf8");
+    expect_refusal(session, &t, "body", RETORT_ARGUMENT, "not a struct");
+    batch_of(&t, NULL);
+    expect_refusal(session, &t, NULL, RETORT_UNSUPPORTED, "type '+s': expected utf8");
+    expect_refusal(session, &t, "other", RETORT_ARGUMENT, "there is no column 'other'");
+    t.child.length = 3;
+    expect_refusal(session, &t, "body", RETORT_ARGUMENT, "column 'body' has 3 rows, and the struct has 6");
+    static const int32_t falling[] = {0, 7, 5, 16, 19, 19, 27}, negative[] = {-1, 7, 16, 16, 19, 19, 27};
+    texts_of(&t, "u", 0);
+    t.buffers[1] = falling;
+    expect_refusal(session, &t, NULL, RETORT_ARGUMENT, "text 1: offsets from 7 to 5");
+    t.buffers[1] = negative;
+    expect_refusal(session, &t, NULL, RETORT_ARGUMENT, "text 0: offsets from -1 to 7");
+    t.array.n_buffers = 2;
+    expect_refusal(session, &t, NULL, RETORT_ARGUMENT, "no array of texts");
+    keep(&t.array);
+    expect_refusal(session, &t, NULL, RETORT_ARGUMENT, "was released");
+    retort_session_close(session);
+    retort_model_free(model);
+
+    session = session_of("bert-tag", &tags);
+    texts_of(&t, "u", 0);
+    expect_refusal(session, &t, NULL, RETORT_UNSUPPORTED, "neither classifies nor embeds");
+    assert_int_equal(retort_arrow_schema(session, &t.schema, NULL), RETORT_UNSUPPORTED);
+    retort_session_close(session);
+    retort_model_free(tags);
+}
+
+/* ---- Streams ---- */
+
+typedef struct source {
+    texts t;
+    int left; /* arrays; below 0: the source fails */
+    bool released;
+} source;
+
+static int source_schema(struct ArrowArrayStream *stream, struct ArrowSchema *out) {
+    source *s = stream->private_data;
+    *out = s->t.schema;
+    return 0;
+}
+
+static int source_next(struct ArrowArrayStream *stream, struct ArrowArray *out) {
+    source *s = stream->private_data;
+    *out = s->t.array;
+    if (s->left == 0) out->release = NULL;
+    return s->left-- < 0 ? EPIPE : 0;
+}
+
+static const char *source_error(struct ArrowArrayStream *stream) {
+    (void)stream;
+    return "the pipe is gone";
+}
+
+static void source_release(struct ArrowArrayStream *stream) {
+    ((source *)stream->private_data)->released = true;
+    stream->release = NULL;
+}
+
+static void streams_of_batches(void **state) {
+    (void)state;
+    retort_model *model;
+    retort_session *session = session_of("distilbert-classify", &model);
+    source s = {.left = 3};
+    struct ArrowArrayStream in = {source_schema, source_next, source_error, source_release, &s}, out;
+    struct ArrowArray array;
+    struct ArrowSchema schema;
+    retort_error err;
+    batch_of(&s.t, NULL);
+    assert_int_equal(retort_arrow_stream(session, &in, "body", &out, &err), RETORT_OK);
+    assert_null(in.release); /* it was taken over */
+    assert_int_equal(out.get_schema(&out, &schema), 0);
+    assert_int_equal(schema.n_children, 2);
+    schema.release(&schema);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(out.get_next(&out, &array), 0);
+        check_labels(session, model, &array, 1, 1u << 4);
+        array.release(&array);
+    }
+    assert_int_equal(out.get_next(&out, &array), 0);
+    assert_null(array.release); /* the end */
+    assert_int_equal(out.get_next(&out, &array), EPIPE);
+    assert_non_null(strstr(out.get_last_error(&out), "the pipe is gone"));
+    assert_false(s.released);
+    out.release(&out);
+    assert_true(s.released);
+    assert_null(out.release);
+
+    s = (source){.left = 1};
+    in = (struct ArrowArrayStream){source_schema, source_next, source_error, source_release, &s};
+    texts_of(&s.t, "u", 0);
+    assert_int_equal(retort_arrow_stream(session, &in, "body", &out, &err), RETORT_OK);
+    assert_int_equal(out.get_next(&out, &array), EINVAL);
+    assert_non_null(strstr(out.get_last_error(&out), "not a struct"));
+    out.release(&out);
+    retort_session_close(session);
+    retort_model_free(model);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(labels_of_texts),    cmocka_unit_test(types_of_answers),
+        cmocka_unit_test(vectors_of_texts),   cmocka_unit_test(refused_columns),
+        cmocka_unit_test(streams_of_batches),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
