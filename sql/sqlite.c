@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The extension of SQLite: retort_classify, retort_score, retort_scores and retort_embed. SQLite looks for an interrupt
+ * between rows. */
+#include "shim.h"
+
+#include <math.h>
+#include <sqlite3ext.h>
+#include <stdlib.h>
+#include <string.h>
+
+SQLITE_EXTENSION_INIT1
+
+/* The arguments of a call, with its model locked. */
+typedef struct call {
+    sql_model *model;
+    const char *text;
+    size_t length;
+} call;
+
+static void report(sqlite3_context *context, const retort_error *err) {
+    if (err->status == RETORT_NOMEM)
+        sqlite3_result_error_nomem(context);
+    else
+        sqlite3_result_error(context, err->text, -1);
+}
+
+/* False: the result is NULL, or an error. */
+static bool begin(call *c, sqlite3_context *context, sqlite3_value **values, retort_error *err) {
+    const char *name = (const char *)sqlite3_value_text(values[0]);
+    if (name == NULL || sqlite3_value_type(values[1]) == SQLITE_NULL) {
+        sqlite3_result_null(context);
+        return false;
+    }
+    c->text = (const char *)sqlite3_value_text(values[1]);
+    c->length = (size_t)sqlite3_value_bytes(values[1]);
+    if (c->text == NULL) {
+        sqlite3_result_error_nomem(context);
+        return false;
+    }
+    const char *folders = getenv("RETORT_MODELS");
+    if (sql_acquire(&c->model, name, folders != NULL ? folders : RETORT_MODELS_FOLDER, true, err) ==
+        RETORT_OK)
+        return true;
+    report(context, err);
+    return false;
+}
+
+static void end(call *c, sqlite3_context *context, retort_status status, const retort_error *err) {
+    if (status != RETORT_OK) report(context, err);
+    sql_release(c->model);
+}
+
+static void classify(sqlite3_context *context, int count, sqlite3_value **values) {
+    call c;
+    retort_error err;
+    const char *label;
+    float score;
+    (void)count;
+    if (!begin(&c, context, values, &err)) return;
+    retort_status status = sql_label(c.model, c.text, c.length, &label, &score, &err);
+    if (status == RETORT_OK) sqlite3_result_text(context, label, -1, SQLITE_TRANSIENT);
+    end(&c, context, status, &err);
+}
+
+static void score(sqlite3_context *context, int count, sqlite3_value **values) {
+    call c;
+    retort_error err;
+    const char *label;
+    float best;
+    (void)count;
+    if (!begin(&c, context, values, &err)) return;
+    retort_status status = sql_label(c.model, c.text, c.length, &label, &best, &err);
+    if (status == RETORT_OK) sqlite3_result_double(context, (double)best);
+    end(&c, context, status, &err);
+}
+
+static void scores(sqlite3_context *context, int count, sqlite3_value **values) {
+    call c;
+    retort_error err;
+    const char *json;
+    (void)count;
+    if (!begin(&c, context, values, &err)) return;
+    retort_status status = sql_scores(c.model, c.text, c.length, &json, &err);
+    if (status == RETORT_OK) sqlite3_result_text(context, json, -1, SQLITE_TRANSIENT);
+    end(&c, context, status, &err);
+}
+
+static void embed(sqlite3_context *context, int count, sqlite3_value **values) {
+    call c;
+    retort_error err;
+    const float *vector;
+    size_t n;
+    (void)count;
+    if (!begin(&c, context, values, &err)) return;
+    retort_status status = sql_embed(c.model, c.text, c.length, &vector, &n, &err);
+    if (status == RETORT_OK) sqlite3_result_blob64(context, vector, n * sizeof *vector, SQLITE_TRANSIENT);
+    end(&c, context, status, &err);
+}
+
+/* Called by sqlite3_load_extension, which makes the name from that of the file. */
+__attribute__((visibility("default"))) int sqlite3_retortsqlite_init(sqlite3 *db, char **error,
+                                                                     const sqlite3_api_routines *api);
+
+int sqlite3_retortsqlite_init(sqlite3 *db, char **error, const sqlite3_api_routines *api) {
+    static const struct {
+        const char *name;
+        void (*function)(sqlite3_context *, int, sqlite3_value **);
+    } rows[] = {{"retort_classify", classify},
+                {"retort_score", score},
+                {"retort_scores", scores},
+                {"retort_embed", embed}};
+    (void)error;
+    SQLITE_EXTENSION_INIT2(api)
+    int result = SQLITE_OK;
+    /* Not from triggers and views of a database that somebody else made: they would choose the file that is read. */
+    for (size_t i = 0; result == SQLITE_OK && i < sizeof rows / sizeof *rows; i++)
+        result = sqlite3_create_function_v2(db, rows[i].name, 2,
+                                            SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY, NULL,
+                                            rows[i].function, NULL, NULL, NULL);
+    return result;
+}
