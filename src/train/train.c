@@ -221,6 +221,11 @@ static retort_status open_mix(training *t, retort_error *err) {
     return RETORT_OK;
 }
 
+/* Whether the teacher answers each batch as it comes: weights or texts change, or most texts are never reached. */
+static bool teaches_live(const training *t) {
+    return t->options->recipe != NULL || t->batches.mix > 0 || steps_of(t) < t->batches.steps;
+}
+
 static retort_status open_teacher(training *t, retort_error *err) {
     if (!is_taught(t)) return RETORT_OK;
     const rt_teacher_options how = {
@@ -229,7 +234,7 @@ static retort_status open_teacher(training *t, retort_error *err) {
         .rows = t->rows,
         .states = hidden_share(t) > 0,
         .all_states = t->options->recipe != NULL,
-        .live = t->options->recipe != NULL || t->batches.mix > 0,
+        .live = teaches_live(t),
         .memory = t->options->memory,
         .progress = report_teacher,
         .user = t,
