@@ -14,7 +14,9 @@ import traceback
 sys.dont_write_bytecode = True
 ROOT = pathlib.Path(os.environ["RETORT_ROOT"])
 cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-sys.path += glob.glob(f"{cache}/retort/clients/lib/python3*/site-packages")  # tools/clients has NumPy
+clients = glob.glob(f"{cache}/retort/clients/lib/python3*/site-packages")  # tools/clients has NumPy
+sys.path += clients
+os.environ["PYTHONPATH"] = os.pathsep.join([os.environ.get("PYTHONPATH", ""), *clients]).strip(os.pathsep)  # of the interpreters started here
 WORK = tempfile.TemporaryDirectory()
 HERE = pathlib.Path(WORK.name)
 tests = []

@@ -47,7 +47,7 @@ def the_side_that_is_cut():
         assert pieces(packed, text) == whole[-10:], name
     both = {**changes, "tokenizer_config.json": {"model_max_length": 12, "truncation_side": "right"}}
     assert pieces(folder("distilbert-classify", "both", both), text) == whole[:10]
-    pair = rows("tokenize", HERE / "vocab", f"{text}\tgood film")[0]["ids"]
+    pair = rows("tokenize", HERE / "vocab", "--pairs", f"{text}\tgood film")[0]["ids"]
     assert len(pair) == 12
 
 

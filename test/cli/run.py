@@ -479,10 +479,15 @@ def instruction_sets():
 @test
 def tasks_like_transformers():
     for name, cases in json.loads((GOLDEN / "tasks.json").read_text()).items():
-        texts = "".join(case["text"] + "\n" for case in cases).encode()
         cut = ["--truncate"] if name.endswith("-tag") else []  # the pipeline's way without a stride
-        found = rows("run", model(name), *cut, stdin=texts)
-        assert len(found) == len(cases), name
+        found = [None] * len(cases)
+        for pairs in False, True:
+            these = [i for i, case in enumerate(cases) if ("\t" in case["text"]) == pairs]
+            texts = "".join(cases[i]["text"] + "\n" for i in these).encode()
+            answers = rows("run", model(name), *cut, *["--pairs"] * pairs, stdin=texts) if these else []
+            assert len(answers) == len(these), name
+            for i, answer in zip(these, answers):
+                found[i] = answer
         for case, got in zip(cases, found):
             if "labels" in case:
                 scores = {row["label"]: row["score"] for row in got["labels"]}
@@ -714,8 +719,8 @@ def answers_are_finite():
 @test
 def tokenize():
     path = model("bert-classify")
-    found = rows("tokenize", path, "a very good\tfilm", "x" * 99)
-    pieces = retort("tokenize", path, "a very good\tfilm")[0].decode().split()
+    found = rows("tokenize", path, "--pairs", "a very good\tfilm")
+    pieces = retort("tokenize", path, "--pairs", "a very good\tfilm")[0].decode().split()
     assert found[0]["ids"] == [int(piece.rsplit(":", 1)[1]) for piece in pieces]
     assert [piece.rsplit(":", 1)[0] for piece in pieces] == ["[CLS]", "a", "very", "good", "[SEP]", "film", "[SEP]"]
     assert found[0]["offsets"] == [[0, 0], [0, 1], [2, 6], [7, 11], [0, 0], [0, 4], [0, 0]]

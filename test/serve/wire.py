@@ -23,7 +23,7 @@ server = Server(model(CLASSIFY), model(EMBED), "--max-client-batch-size", 8, "--
 
 def expected(name, text):
     """What `retort run` says to a text."""
-    answer = rows("run", model(name), text)[0]
+    answer = rows("run", model(name), *(["--pairs"] if "\t" in text else []), text)[0]
     return answer["embedding"] if "embedding" in answer else {label["label"]: label["score"] for label in answer["labels"]}
 
 
@@ -604,7 +604,7 @@ def protocol_v2_bytes():
 @test
 def protocol_v2_pairs():
     infer = f"/v2/models/{CLASSIFY}/infer"
-    logits = {pair: rows("run", model(CLASSIFY), "\t".join(pair))[0]["logits"] for pair in ((TEXT, "bad"), ("good", "film"), ("bad", "good"))}
+    logits = {pair: rows("run", model(CLASSIFY), "--pairs", "\t".join(pair))[0]["logits"] for pair in ((TEXT, "bad"), ("good", "film"), ("bad", "good"))}
     flat = [text for pair in logits for text in pair]
     for data in (flat, [list(pair) for pair in logits]):
         answer = server.post(infer, {"inputs": [{**text_input(shape=[3, 2]), "data": data}], "outputs": [{"name": "logits"}]})["outputs"][0]
