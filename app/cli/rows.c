@@ -22,7 +22,8 @@ static bool grow(cli_rows *rows) {
     if (grown.ring == NULL) return false;
     for (size_t i = rows->dropped; i < rows->count; i++) *row_at(&grown, i) = *row_at(rows, i);
     free(rows->ring);
-    *rows = grown;
+    rows->ring = grown.ring;
+    rows->capacity = grown.capacity;
     return true;
 }
 

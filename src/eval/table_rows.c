@@ -285,7 +285,7 @@ static retort_status next_record(retort_table *table, span *found, retort_error 
 }
 
 retort_status rt_table_next(retort_table *table, retort_row *row, retort_error *err) {
-    span found;
+    span found = {0};
     *row = (retort_row){0};
     retort_status status = next_record(table, &found, err);
     if (status != RETORT_OK || found.length == 0) return status;

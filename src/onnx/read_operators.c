@@ -217,7 +217,7 @@ static bool cast(rt_onnx_reader *r, const rt_onnx_node *node) {
 /* The dims of what is evaluated elsewhere, for this batch. */
 static int shape_elsewhere(rt_onnx_reader *r, const rt_onnx_node *node) {
     const rt_read *read = rt_read_of(r->shapes_of, node, 0);
-    int64_t dims[RT_MAX_RANK];
+    int64_t dims[RT_MAX_RANK] = {0};
     bool is_merged = read != NULL && read->kind == RT_READ_MERGED;
     if (read == NULL || (read->kind != RT_READ_VALUE && !is_merged)) return -1;
     const rt_value *v = &r->shapes_of->graph->values[read->value];

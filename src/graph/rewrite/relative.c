@@ -102,7 +102,7 @@ static bool take_turned(const rt_graph *graph, int value, rt_relative_match *m, 
     const rt_node *product = picked != NULL ? rt_made_by(graph, picked->inputs[0], RT_OP_MATMUL) : NULL;
     const rt_node *all = picked != NULL ? rt_made_by(graph, picked->inputs[1], RT_OP_EXPAND) : NULL;
     const rt_node *wide = all != NULL ? rt_made_by(graph, all->inputs[0], RT_OP_UNSQUEEZE) : NULL;
-    if (product == NULL || wide == NULL || m->pos_query >= 0 || turn->attrs.perm_count != 4 ||
+    if (turn == NULL || product == NULL || wide == NULL || m->pos_query >= 0 || turn->attrs.perm_count != 4 ||
         memcmp(turn->attrs.perm, last_two, sizeof last_two) != 0 || !is_table(graph, product->inputs[1]) ||
         (picked->attrs.axis != 3 && picked->attrs.axis != -1))
         return false;
