@@ -2,7 +2,7 @@
 # What retort_cpu gives; docstrings are at the code. A Text is a str or a pair.
 from os import PathLike
 from types import TracebackType
-from typing import Any, Callable, Dict, List, Literal, Mapping, Optional, Sequence, Tuple, Type, Union, overload
+from typing import Any, Callable, Dict, Iterator, List, Literal, Mapping, Optional, Sequence, Tuple, Type, Union, overload
 
 import numpy
 from numpy.typing import ArrayLike, NDArray
@@ -50,6 +50,7 @@ class Model:
                show_progress_bar: Optional[bool] = ..., output_value: str = ..., precision: str = ..., convert_to_numpy: bool = ...,
                convert_to_tensor: bool = ..., device: Optional[str] = ..., normalize_embeddings: bool = ...,
                truncate_dim: Optional[int] = ...) -> Floats: ...
+    def predict_arrow(self, column: Any, name: Optional[str] = ...) -> Iterator[Any]: ...
     def similarity(self, a: ArrayLike, b: ArrayLike) -> Floats: ...
     @overload
     def tag(self, texts: str, aggregation: str = ..., *, stride: Optional[int] = ..., ignore: Sequence[str] = ...,

@@ -311,6 +311,15 @@ class Model:
             out[i] = -numpy.linalg.norm(apart, axis=1) if kind == "euclidean" else -numpy.abs(apart).sum(axis=1)
         return out
 
+    # ---- Arrow ----
+
+    def predict_arrow(self, column, name=None):
+        """Answers a column of texts of pyarrow, Polars, DuckDB or another reader of Arrow's C data, without copies: an iterator of
+        ArrowAnswers, one for each chunk. Texts are utf8 or large_utf8, a null has null answers. name: the column of a table or
+        record batch. For models that classify or embed."""
+        from ._arrow import predict
+        return predict(self, column, name)
+
     # ---- Tag, answer, fill ----
 
     def tag(self, texts, aggregation="simple", *, stride=None, ignore=("O",), first_window=False):
