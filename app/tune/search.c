@@ -111,7 +111,7 @@ static cli_code distil(tune *t, const tune_shape *shape, int rung, double second
     return try_form(t, shape, TUNE_FLOATS, rung, from->file, steps, 1.3 * seconds);
 }
 
-/* One shape: cut, its speed, and the first distillation unless it is within the floor without: a short one may do harm. share: of the time that is left, for that */
+/* One shape: cut, its speed, and the first distillation. share: of the time that is left, for that */
 static cli_code go_down_to(tune *t, const tune_shape *shape, double share) {
     const tune_shape *parent = tune_find_shape(shape->from);
     const tune_trial *from = best_floats(t, parent);
