@@ -70,12 +70,8 @@ static cli_code screen_forms(tune *t) {
 /* ---- Down ---- */
 
 static const tune_trial *floats_of(const tune *t, const tune_shape *shape, int rung) {
-    for (size_t i = 0; i < t->trial_count; i++) {
-        const tune_trial *it = &t->trials[i];
-        if (it->shape == shape && it->form == TUNE_FLOATS && it->rung == rung && it->status == TUNE_DONE)
-            return it;
-    }
-    return NULL;
+    const tune_trial *it = tune_trial_find(t, shape, TUNE_FLOATS, rung);
+    return it != NULL && it->status == TUNE_DONE ? it : NULL;
 }
 
 /* The floats of a shape that are expected to lose least: a short distillation may do harm. NULL: there are none. */
@@ -188,14 +184,10 @@ static const pass passes[] = {
 /* A cascade needs texts that calibrate, a label for each text, and 8 bits that stand behind it. */
 static cli_code put_stages_before(tune *t, const tune_shape *shape, int rung) {
     enum { LEAST_TEXTS = 1000 };
-    const tune_form *int8 = tune_find_form("int8");
+    const tune_trial *int8 = tune_trial_find(t, shape, tune_find_form("int8"), rung);
     if (t->task != RETORT_TASK_CLASSIFY || t->split.select_rows < LEAST_TEXTS) return CLI_DONE;
-    for (size_t i = 0; i < t->trial_count; i++) {
-        const tune_trial *it = &t->trials[i];
-        if (it->shape == shape && it->form == int8 && it->rung == rung && it->status == TUNE_DONE)
-            return try_form(t, shape, tune_find_form("cascade"), rung, it->file, 0, 0);
-    }
-    return CLI_DONE;
+    if (int8 == NULL || int8->status != TUNE_DONE) return CLI_DONE;
+    return try_form(t, shape, tune_find_form("cascade"), rung, int8->file, 0, 0);
 }
 
 static cli_code finish_form(tune *t, const tune_shape *shape, const tune_form *form, double seconds) {

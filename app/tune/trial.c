@@ -95,14 +95,9 @@ static bool has_bf16(const tune *t) {
 /* Floats are taught by 8 bits where they answer alike: a fourth of the time. */
 static const tune_trial *int8_teacher(const tune *t, const tune_trial *it) {
     static const double alike = 0.995;
-    const tune_form *int8 = tune_find_form("int8");
-    for (size_t i = 0; i < t->trial_count && it->form == TUNE_FLOATS; i++) {
-        const tune_trial *other = &t->trials[i];
-        if (other->shape == TUNE_DENSE && other->form == int8 && other->status == TUNE_DONE &&
-            other->score.agreement >= alike)
-            return other;
-    }
-    return NULL;
+    const tune_trial *int8 = tune_trial_find(t, TUNE_DENSE, tune_find_form("int8"), 0);
+    bool fits = it->form == TUNE_FLOATS && int8 != NULL && int8->status == TUNE_DONE;
+    return fits && int8->score.agreement >= alike ? int8 : NULL;
 }
 
 static json_t *train_command(const tune *t, const tune_trial *it, const char *from, size_t steps) {
@@ -370,12 +365,18 @@ json_t *tune_step_times(tune *t, const tune_trial *it) {
 
 /* ---- A trial ---- */
 
-tune_trial *tune_trial_of(tune *t, const tune_shape *shape, const tune_form *form, int rung) {
-    char rungs[32] = "";
+const tune_trial *tune_trial_find(const tune *t, const tune_shape *shape, const tune_form *form, int rung) {
     for (size_t i = 0; i < t->trial_count; i++) {
-        tune_trial *it = &t->trials[i];
+        const tune_trial *it = &t->trials[i];
         if (it->shape == shape && it->form == form && it->rung == rung) return it;
     }
+    return NULL;
+}
+
+tune_trial *tune_trial_of(tune *t, const tune_shape *shape, const tune_form *form, int rung) {
+    char rungs[32] = "";
+    const tune_trial *known = tune_trial_find(t, shape, form, rung);
+    if (known != NULL) return &t->trials[known - t->trials];
     if (t->trial_count == TUNE_MOST_TRIALS) return NULL;
     tune_trial *it = &t->trials[t->trial_count];
     double unknown = (double)NAN;

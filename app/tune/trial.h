@@ -6,6 +6,8 @@
 #include "tune/child.h"
 #include "tune/state.h"
 
+/* The trial of a form of a shape after `rung` distillations; NULL: there is none. */
+const tune_trial *tune_trial_find(const tune *t, const tune_shape *shape, const tune_form *form, int rung);
 /* The trial of a form of a shape after `rung` distillations; made if there is none. NULL: too many, or out of memory. */
 tune_trial *tune_trial_of(tune *t, const tune_shape *shape, const tune_form *form, int rung);
 /* Makes the model from the file `from` and measures it, unless that is done. `steps`: of training; `deadline`: when it has
