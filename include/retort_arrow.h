@@ -47,8 +47,9 @@ struct ArrowArrayStream {
  * RETORT_UNSUPPORTED. */
 RETORT_API retort_status retort_arrow_schema(const retort_session *session, struct ArrowSchema *out,
                                              retort_error *err);
-/* Answers the texts of an array of utf8 or large_utf8; `column` names one of the children of a struct (a record batch) that
- * is. A null has null answers. The caller keeps schema and texts, and releases *out. */
+/* Answers the texts of an array of utf8, large_utf8 or utf8_view, or of a dictionary of them; `column` names one of the
+ * children of a struct (a record batch) that is. A null has null answers. The caller keeps schema and texts, and releases
+ * *out. */
 RETORT_API retort_status retort_arrow_array(retort_session *session, const struct ArrowSchema *schema,
                                             const struct ArrowArray *texts, const char *column,
                                             struct ArrowArray *out, retort_error *err);
@@ -57,6 +58,10 @@ RETORT_API retort_status retort_arrow_array(retort_session *session, const struc
 RETORT_API retort_status retort_arrow_stream(retort_session *session, struct ArrowArrayStream *texts,
                                              const char *column, struct ArrowArrayStream *out,
                                              retort_error *err);
+/* The same with a session of its own, opened as by retort_session_open: *out needs nothing else, and may be given away. */
+RETORT_API retort_status retort_arrow_open(retort_model *model, const retort_session_options *options,
+                                           struct ArrowArrayStream *texts, const char *column,
+                                           struct ArrowArrayStream *out, retort_error *err);
 
 #ifdef __cplusplus
 }

@@ -818,6 +818,14 @@ retort_status retort_arrow_stream(retort_session *session, struct ArrowArrayStre
     return rt_arrow_stream(session, texts, column, out, err);
 }
 
+retort_status retort_arrow_open(retort_model *model, const retort_session_options *options,
+                                struct ArrowArrayStream *texts, const char *column,
+                                struct ArrowArrayStream *out, retort_error *err) {
+    if (model == NULL || texts == NULL || out == NULL || texts->release == NULL)
+        return bad(err, "arrow", "model, out and a stream that is not released must be given");
+    return rt_arrow_open(model, options, texts, column, out, err);
+}
+
 /* ---- Tables ---- */
 
 retort_status retort_table_open(retort_table **out, const retort_table_options *options, retort_read_fn read,

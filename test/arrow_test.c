@@ -147,6 +147,125 @@ static void labels_of_texts(void **state) {
     retort_model_free(model);
 }
 
+/* ---- String views and dictionaries ---- */
+
+typedef struct view {
+    int32_t length;
+    union {
+        char letters[12];
+        struct {
+            char first[4];
+            int32_t buffer, from;
+        };
+    };
+} view;
+
+/* As the other columns: "good film" in the view itself, "the film" and "skipped" in a buffer. Row 4 is a null, and noise. */
+static view views[ROWS + 1] = {{7, {{"skipped"}}},
+                               {9, {{"good film"}}},
+                               {0, {{0}}},
+                               {3, {{"bad"}}},
+                               {77, {{"nonsense!!!!"}}},
+                               {8, {{"the film"}}},
+                               {19, {.first = "good", .buffer = 1, .from = 2}}};
+static const char apart[] = "x good film, good film";
+static const int64_t view_sizes[] = {0, 21};
+static const void *view_buffers[] = {valid, views, letters, apart + 1, view_sizes};
+
+static void views_of(texts *t) {
+    texts_of(t, "vu", 0);
+    t->array.n_buffers = 5;
+    t->array.buffers = view_buffers;
+}
+
+static const uint8_t no_nulls[] = {0xFF};
+static const retort_text long_text = {"ood film, good film", 19, NULL, 0};
+
+static void views_of_texts(void **state) {
+    (void)state;
+    retort_model *model;
+    retort_session *session = session_of("distilbert-classify", &model);
+    texts t;
+    struct ArrowArray out;
+    retort_error err;
+    views_of(&t);
+    if (retort_arrow_array(session, &t.schema, &t.array, NULL, &out, &err) != RETORT_OK)
+        fail_msg("%s", err.text);
+    check_labels(session, model, &out, 0, 1u << 4);
+    out.release(&out);
+
+    float scores[64];
+    uint32_t best;
+    retort_info info = {.size = sizeof info};
+    retort_model_info(model, &info);
+    t.array.offset = ROWS; /* the one in a buffer */
+    t.array.length = 1;
+    view_buffers[0] = no_nulls;
+    assert_int_equal(retort_arrow_array(session, &t.schema, &t.array, NULL, &out, &err), RETORT_OK);
+    assert_int_equal(retort_classify(session, &long_text, 1, scores, NULL, 64, NULL), RETORT_OK);
+    retort_best(scores, (size_t)info.labels, &best, 1);
+    assert_memory_equal(out.children[1]->buffers[1], &scores[best], sizeof(float));
+    out.release(&out);
+    view_buffers[0] = valid;
+    retort_session_close(session);
+    retort_model_free(model);
+}
+
+static const char dictionary_letters[] = "badgood filmthe filmskipped";
+static const int32_t dictionary_offsets[] = {0, 0, 3, 12, 20, 27};
+static const uint8_t index_bytes[] = {4, 2, 0, 1, 99, 3};
+static const uint16_t index_shorts[] = {4, 2, 0, 1, 99, 3};
+static const int32_t index_ints[] = {4, 2, 0, 1, -99, 3};
+static const int64_t index_longs[] = {4, 2, 0, 1, 99, 3};
+
+typedef struct coded {
+    texts t;
+    struct ArrowSchema words_schema;
+    struct ArrowArray words;
+    const void *buffers[3];
+} coded;
+
+static void dictionary_of(coded *c, const char *format, const void *indices) {
+    *c = (coded){.buffers = {NULL, dictionary_offsets, dictionary_letters}};
+    texts_of(&c->t, format, 0);
+    c->words_schema = (struct ArrowSchema){.format = "u", .name = "", .release = keep_schema};
+    c->words = (struct ArrowArray){.length = 5, .n_buffers = 3, .buffers = c->buffers, .release = keep};
+    c->t.buffers[1] = indices;
+    c->t.array.n_buffers = 2;
+    c->t.array.dictionary = &c->words;
+    c->t.schema.dictionary = &c->words_schema;
+}
+
+static void dictionaries_of_texts(void **state) {
+    (void)state;
+    retort_model *model;
+    retort_session *session = session_of("distilbert-classify", &model);
+    static const struct {
+        const char *format;
+        const void *indices;
+    } rows_of[] = {{"c", index_bytes}, {"C", index_bytes}, {"s", index_shorts}, {"S", index_shorts},
+                   {"i", index_ints},  {"I", index_ints},  {"l", index_longs},  {"L", index_longs}};
+    coded c;
+    struct ArrowArray out;
+    retort_error err;
+    for (size_t i = 0; i < sizeof rows_of / sizeof *rows_of; i++) {
+        dictionary_of(&c, rows_of[i].format, rows_of[i].indices);
+        if (retort_arrow_array(session, &c.t.schema, &c.t.array, NULL, &out, &err) != RETORT_OK)
+            fail_msg("%s: %s", rows_of[i].format, err.text);
+        check_labels(session, model, &out, 0, 1u << 4);
+        out.release(&out);
+    }
+    static const uint8_t not_the_first[] = {0x1E}; /* row 2 is a null of the dictionary */
+    dictionary_of(&c, "i", index_ints);
+    c.buffers[0] = not_the_first;
+    c.words.null_count = 1;
+    assert_int_equal(retort_arrow_array(session, &c.t.schema, &c.t.array, NULL, &out, &err), RETORT_OK);
+    check_labels(session, model, &out, 0, 1u << 4 | 1u << 2);
+    out.release(&out);
+    retort_session_close(session);
+    retort_model_free(model);
+}
+
 static void types_of_answers(void **state) {
     (void)state;
     retort_model *model;
@@ -220,6 +339,48 @@ static void expect_refusal(retort_session *session, const texts *t, const char *
     if (strstr(err.text, words) == NULL) fail_msg("'%s' does not say '%s'", err.text, words);
 }
 
+static void refuse_views(retort_session *session) {
+    texts t;
+    view kept = views[3];
+    static const struct {
+        view view;
+        const char *words;
+    } wrong[] = {
+        {{-1, {{0}}}, "text 3: offset 4 and length -1"},
+        {{20, {.first = "", .buffer = 1, .from = 2}}, "text 3: offset 2 and length 20"}, /* one too many */
+        {{19, {.first = "", .buffer = 1, .from = -2}}, "text 3: offset -2 and length 19"},
+        {{19, {.first = "", .buffer = 2, .from = 0}}, "text 3: offset 0 and length 19"},
+        {{19, {.first = "", .buffer = -1, .from = 0}}, "text 3: offset 0 and length 19"},
+        {{13, {.first = "", .buffer = 0, .from = 0}},
+         "text 3: offset 0 and length 13"}, /* of an empty buffer */
+    };
+    views_of(&t);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        views[3] = wrong[i].view;
+        expect_refusal(session, &t, NULL, RETORT_ARGUMENT, wrong[i].words);
+    }
+    views[3] = kept;
+    t.array.n_buffers = 2;
+    expect_refusal(session, &t, NULL, RETORT_ARGUMENT, "no array of texts: 2 buffers");
+}
+
+static void refuse_dictionaries(retort_session *session) {
+    coded c;
+    static const uint8_t far[] = {4, 2, 0, 5, 0, 3}, negative[] = {4, 2, 0, 0xFF, 0, 3};
+    dictionary_of(&c, "C", far);
+    expect_refusal(session, &c.t, NULL, RETORT_ARGUMENT, "text 3: index 5 of a dictionary of 5");
+    dictionary_of(&c, "c", negative);
+    expect_refusal(session, &c.t, NULL, RETORT_ARGUMENT, "text 3: index -1 of a dictionary of 5");
+    dictionary_of(&c, "f", index_ints);
+    expect_refusal(session, &c.t, NULL, RETORT_ARGUMENT, "a dictionary with indices of type 'f'");
+    dictionary_of(&c, "i", index_ints);
+    c.words_schema.format = "l";
+    expect_refusal(session, &c.t, NULL, RETORT_UNSUPPORTED, "texts of type 'l'");
+    dictionary_of(&c, "i", index_ints);
+    c.t.array.n_buffers = 1;
+    expect_refusal(session, &c.t, NULL, RETORT_ARGUMENT, "these are no indices: 1 buffers");
+}
+
 static void refused_columns(void **state) {
     (void)state;
     retort_model *model, *tags;
@@ -237,13 +398,17 @@ static void refused_columns(void **state) {
     static const int32_t falling[] = {0, 7, 5, 16, 19, 19, 27}, negative[] = {-1, 7, 16, 16, 19, 19, 27};
     texts_of(&t, "u", 0);
     t.buffers[1] = falling;
-    expect_refusal(session, &t, NULL, RETORT_ARGUMENT, "text 1: offsets from 7 to 5");
+    expect_refusal(session, &t, NULL, RETORT_ARGUMENT,
+                   "text 1: offset 7 and length -2 are not in its buffer");
     t.buffers[1] = negative;
-    expect_refusal(session, &t, NULL, RETORT_ARGUMENT, "text 0: offsets from -1 to 7");
+    expect_refusal(session, &t, NULL, RETORT_ARGUMENT,
+                   "text 0: offset -1 and length 8 are not in its buffer");
     t.array.n_buffers = 2;
     expect_refusal(session, &t, NULL, RETORT_ARGUMENT, "no array of texts");
     keep(&t.array);
     expect_refusal(session, &t, NULL, RETORT_ARGUMENT, "was released");
+    refuse_views(session);
+    refuse_dictionaries(session);
     retort_session_close(session);
     retort_model_free(model);
 
@@ -326,11 +491,48 @@ static void streams_of_batches(void **state) {
     retort_model_free(model);
 }
 
+/* The stream is all that is left of session and model. */
+static void streams_with_a_session(void **state) {
+    (void)state;
+    retort_model *model, *same;
+    retort_session *session = session_of("distilbert-classify", &same);
+    retort_session_close(session_of("distilbert-classify", &model));
+    retort_session_options options = RETORT_SESSION_OPTIONS;
+    source s = {.left = 2};
+    struct ArrowArrayStream in = {source_schema, source_next, source_error, source_release, &s}, out;
+    struct ArrowArray array;
+    retort_error err = {0};
+    options.threads = 1;
+    batch_of(&s.t, NULL);
+    assert_int_equal(retort_arrow_open(model, &options, &in, "body", &out, &err), RETORT_OK);
+    retort_model_free(model);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(out.get_next(&out, &array), 0);
+        check_labels(session, same, &array, 1, 1u << 4);
+        array.release(&array);
+    }
+    assert_int_equal(out.get_next(&out, &array), 0);
+    assert_null(array.release);
+    out.release(&out);
+    assert_true(s.released);
+
+    options.isa = "nothing"; /* no session: the texts are released all the same */
+    s = (source){.left = 1};
+    in = (struct ArrowArrayStream){source_schema, source_next, source_error, source_release, &s};
+    assert_int_equal(retort_arrow_open(same, &options, &in, "body", &out, &err), RETORT_ARGUMENT);
+    assert_true(s.released);
+    assert_int_equal(retort_arrow_open(same, NULL, &in, "body", &out, &err), RETORT_ARGUMENT);
+    assert_non_null(strstr(err.text, "a stream that is not released"));
+    retort_session_close(session);
+    retort_model_free(same);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(labels_of_texts),    cmocka_unit_test(types_of_answers),
-        cmocka_unit_test(vectors_of_texts),   cmocka_unit_test(refused_columns),
-        cmocka_unit_test(streams_of_batches),
+        cmocka_unit_test(labels_of_texts),       cmocka_unit_test(types_of_answers),
+        cmocka_unit_test(vectors_of_texts),      cmocka_unit_test(refused_columns),
+        cmocka_unit_test(streams_of_batches),    cmocka_unit_test(views_of_texts),
+        cmocka_unit_test(dictionaries_of_texts), cmocka_unit_test(streams_with_a_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

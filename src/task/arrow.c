@@ -4,6 +4,7 @@
 #include "task/arrow.h"
 #include "base/memory.h"
 #include "run/session.h"
+#include "task/arrow_texts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,88 +147,6 @@ static bool add_dictionary(struct ArrowArray *array, const rt_config *config) {
     return true;
 }
 
-/* ---- Texts ---- */
-
-/* A column of texts: row i of `strings` is a null if it is one in `strings` or in the struct around it. */
-typedef struct column {
-    const struct ArrowArray *strings, *around;
-    int64_t length, offset; /* of `strings`: the struct's offset is in it */
-    bool large;             /* offsets have 64 bits */
-} column;
-
-static bool is_valid(const struct ArrowArray *array, int64_t index) {
-    if (array->n_buffers < 1 || array->buffers[0] == NULL || array->null_count == 0) return true;
-    return (((const uint8_t *)array->buffers[0])[index / 8] >> index % 8 & 1) != 0;
-}
-
-static int64_t offset_at(const column *c, int64_t index) {
-    const void *offsets = c->strings->buffers[1];
-    return c->large ? ((const int64_t *)offsets)[index] : ((const int32_t *)offsets)[index];
-}
-
-/* False: a null. */
-static bool text_at(const column *c, int64_t row, retort_text *text) {
-    int64_t index = c->offset + row;
-    if (c->around != NULL && !is_valid(c->around, c->around->offset + row)) return false;
-    if (!is_valid(c->strings, index)) return false;
-    int64_t from = offset_at(c, index), to = offset_at(c, index + 1);
-    *text = (retort_text){.text = to > from ? (const char *)c->strings->buffers[2] + from : "",
-                          .length = (size_t)(to - from)};
-    return true;
-}
-
-static retort_status check_strings(const column *c, retort_error *err) {
-    const struct ArrowArray *strings = c->strings;
-    if (strings->n_buffers != 3 || c->length < 0 || strings->offset < 0 ||
-        (c->length > 0 && strings->buffers[1] == NULL))
-        return rt_fail(err, RETORT_ARGUMENT, "arrow: this is no array of texts: %lld buffers, length %lld",
-                       (long long)strings->n_buffers, (long long)strings->length);
-    for (int64_t i = c->offset; i < c->offset + c->length; i++) {
-        bool fits = offset_at(c, i) >= 0 && offset_at(c, i + 1) >= offset_at(c, i);
-        if (fits && (offset_at(c, i + 1) == offset_at(c, i) || strings->buffers[2] != NULL)) continue;
-        return rt_fail(err, RETORT_ARGUMENT, "arrow: text %lld: offsets from %lld to %lld",
-                       (long long)(i - c->offset), (long long)offset_at(c, i),
-                       (long long)offset_at(c, i + 1));
-    }
-    return RETORT_OK;
-}
-
-/* The child of a record batch. */
-static retort_status find_child(const struct ArrowSchema **schema, const struct ArrowArray *texts,
-                                const char *name, column *out, retort_error *err) {
-    const struct ArrowSchema *parent = *schema;
-    if (strcmp(parent->format, "+s") != 0)
-        return rt_fail(err, RETORT_ARGUMENT,
-                       "arrow: column '%.80s': the array has type '%.20s', not a struct", name,
-                       parent->format);
-    for (int64_t i = 0; i < parent->n_children && i < texts->n_children; i++) {
-        if (parent->children[i]->name == NULL || strcmp(parent->children[i]->name, name) != 0) continue;
-        *schema = parent->children[i];
-        out->around = texts;
-        out->strings = texts->children[i];
-        out->offset = texts->offset + texts->children[i]->offset;
-        if (texts->children[i]->length >= texts->offset + texts->length) return RETORT_OK;
-        return rt_fail(err, RETORT_ARGUMENT, "arrow: column '%.80s' has %lld rows, and the struct has %lld",
-                       name, (long long)texts->children[i]->length,
-                       (long long)(texts->offset + texts->length));
-    }
-    return rt_fail(err, RETORT_ARGUMENT, "arrow: there is no column '%.80s'", name);
-}
-
-static retort_status open_column(column *out, const struct ArrowSchema *schema,
-                                 const struct ArrowArray *texts, const char *name, retort_error *err) {
-    retort_status status = RETORT_OK;
-    *out = (column){.strings = texts, .length = texts->length, .offset = texts->offset};
-    if (name != NULL) status = find_child(&schema, texts, name, out, err);
-    if (status != RETORT_OK) return status;
-    out->large = strcmp(schema->format, "U") == 0;
-    if ((!out->large && strcmp(schema->format, "u") != 0) || schema->dictionary != NULL)
-        return rt_fail(err, RETORT_UNSUPPORTED,
-                       "arrow: texts of type '%.20s'%s: expected utf8 ('u') or large_utf8 ('U')",
-                       schema->format, schema->dictionary != NULL ? " with a dictionary" : "");
-    return check_strings(out, err);
-}
-
 /* ---- Answers ---- */
 
 typedef struct answers {
@@ -258,14 +177,14 @@ static void put_row(const answers *a, int64_t row, const float *scores) {
 }
 
 /* Answers all rows, in groups of up to ROWS texts. */
-static retort_status answer(answers *a, const column *c, retort_error *err) {
+static retort_status answer(answers *a, const rt_arrow_texts *c, retort_error *err) {
     retort_text texts[ROWS];
     int64_t rows[ROWS];
     for (int64_t row = 0; row < c->length;) {
         size_t n = 0;
         for (; n < ROWS && row < c->length; row++) {
             rows[n] = row;
-            if (text_at(c, row, &texts[n]))
+            if (rt_arrow_text_at(c, row, &texts[n]))
                 n++;
             else
                 a->nulls++;
@@ -306,13 +225,13 @@ retort_status rt_arrow_array(retort_session *session, const struct ArrowSchema *
                              retort_error *err) {
     const rt_config *config = &rt_session_model(session)->config;
     answers a = {.session = session, .labels = (size_t)config->labels};
-    column c;
+    rt_arrow_texts c;
     a.classify = config->task == RETORT_TASK_CLASSIFY;
     if (!a.classify && config->task != RETORT_TASK_EMBED)
         return rt_fail(err, RETORT_UNSUPPORTED, "arrow: the model neither classifies nor embeds");
     if (rt_session_token_vectors(session))
         return rt_fail(err, RETORT_ARGUMENT, "arrow: the session gives only token vectors");
-    retort_status status = open_column(&c, schema, texts, name, err);
+    retort_status status = rt_arrow_texts_open(&c, schema, texts, name, err);
     if (status != RETORT_OK) return status;
     a.scores = rt_calloc(ROWS * a.labels, sizeof *a.scores);
     bool made = make_answers(&a, out, c.length) && a.scores != NULL;

@@ -12,5 +12,8 @@ retort_status rt_arrow_array(retort_session *session, const struct ArrowSchema *
                              retort_error *err);
 retort_status rt_arrow_stream(retort_session *session, struct ArrowArrayStream *texts, const char *column,
                               struct ArrowArrayStream *out, retort_error *err);
+retort_status rt_arrow_open(retort_model *model, const retort_session_options *options,
+                            struct ArrowArrayStream *texts, const char *column, struct ArrowArrayStream *out,
+                            retort_error *err);
 
 #endif

@@ -9,6 +9,7 @@
 
 typedef struct answer_stream {
     retort_session *session;
+    bool owned; /* the session ends with the stream */
     struct ArrowArrayStream texts;
     struct ArrowSchema schema; /* of the texts */
     char *column;              /* or NULL */
@@ -54,6 +55,7 @@ static void release(struct ArrowArrayStream *stream) {
     answer_stream *s = stream->private_data;
     if (s->schema.release != NULL) s->schema.release(&s->schema);
     s->texts.release(&s->texts);
+    if (s->owned) retort_session_close(s->session);
     free(s->column);
     free(s);
     stream->release = NULL;
@@ -79,5 +81,22 @@ retort_status rt_arrow_stream(retort_session *session, struct ArrowArrayStream *
         status = rt_fail(err, RETORT_IO, "arrow: the schema of the texts: %s", why != NULL ? why : "unknown");
     }
     if (status != RETORT_OK) release(out);
+    return status;
+}
+
+retort_status rt_arrow_open(retort_model *model, const retort_session_options *options,
+                            struct ArrowArrayStream *texts, const char *column, struct ArrowArrayStream *out,
+                            retort_error *err) {
+    retort_session *session = NULL;
+    retort_status status = retort_session_open(&session, model, options, err);
+    if (status != RETORT_OK) {
+        texts->release(texts);
+        return status;
+    }
+    status = rt_arrow_stream(session, texts, column, out, err);
+    if (status == RETORT_OK)
+        ((answer_stream *)out->private_data)->owned = true;
+    else
+        retort_session_close(session);
     return status;
 }
