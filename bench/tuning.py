@@ -3,8 +3,8 @@
 """usage: bench/tuning.py SHARED WORK --retort BINARY [--models NAME,NAME] [--floor POINTS] [--budget TIME] [--write PAGE]
 
 Tunes the trained models of SHARED/models: `retort tune` on their training texts, rows that they have not seen select, and others
-stay sealed. WORK keeps the rows and the folders of the tunings; what is done there is not repeated. --write: puts the table
-into PAGE, between its marks."""
+stay sealed. WORK keeps the rows and the folders of the tunings; what is done there is not repeated. A model that SHARED lacks
+must lie in WORK as NAME.retort: docs/tune.md says how nsmc's is trained. --write: puts the table into PAGE, between its marks."""
 import argparse
 import json
 import pathlib
@@ -15,14 +15,14 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from blocks import write_block
 
-# name: training rows, the others, rows of those that select, whether they are shuffled first
-DATA = {"sst2": ("train.tsv", "dev.tsv", 1700, False), "banking77": ("train.tsv", "test.tsv", 800, True),
-        "wikiann": ("train.conll", "test.conll", 1000, True)}
+# name: training rows, the others, rows of those that select, whether they are shuffled first, the sealed rows (None: the others' rest)
+DATA = {"sst2": ("train.tsv", "dev.tsv", 1700, False, None), "banking77": ("train.tsv", "test.tsv", 800, True, None),
+        "wikiann": ("train.conll", "test.conll", 1000, True, None), "nsmc": ("train.tsv", "dev.tsv", 1500, False, "test.tsv")}
 
 
 def split(source, work, name):
     """The rows that select and the sealed ones: files of WORK."""
-    _, others, count, shuffled = DATA[name]
+    _, others, count, shuffled, rest = DATA[name]
     suffix = pathlib.Path(others).suffix
     text = (source / others).read_text(encoding="utf-8").strip("\n")
     rows = text.split("\n\n" if suffix == ".conll" else "\n")
@@ -33,6 +33,8 @@ def split(source, work, name):
     for part, of_it in (("select", rows[:count]), ("sealed", rows[count:])):
         files.append(work / f"{name}-{part}{suffix}")
         files[-1].write_text(("\n\n" if suffix == ".conll" else "\n").join(head + of_it) + "\n", encoding="utf-8")
+    if rest is not None:
+        files[-1] = source / rest
     return files
 
 

@@ -7,14 +7,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-extern char **environ;
 
 static char **arguments_of(const json_t *words) {
     static char program[] = "retort";
@@ -33,18 +31,21 @@ static void arguments_free(char **argv) {
     free(argv);
 }
 
-/* Standard output goes to a pipe, standard error to the end of the log. */
-static pid_t start(char **argv, const char *log, int ends[2]) {
-    posix_spawn_file_actions_t actions;
-    pid_t child = -1;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log, O_WRONLY | O_CREAT | O_APPEND, 0644);
-    posix_spawn_file_actions_addclose(&actions, ends[0]);
-    posix_spawn_file_actions_addclose(&actions, ends[1]);
-    if (posix_spawn(&child, "/proc/self/exe", &actions, NULL, argv, environ) != 0) child = -1;
-    posix_spawn_file_actions_destroy(&actions);
+/* Of a new process: standard output goes to a pipe, standard error to the end of the log. It ends with its parent, even where
+ * that is killed. */
+static void become(char **argv, const char *log, pid_t parent, int pipe_end) {
+    int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int errors = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    bool ready = nothing >= 0 && errors >= 0 && dup2(nothing, STDIN_FILENO) >= 0 &&
+                 dup2(pipe_end, STDOUT_FILENO) >= 0 && dup2(errors, STDERR_FILENO) >= 0 &&
+                 prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent;
+    if (ready) execv("/proc/self/exe", argv);
+    _exit(127);
+}
+
+static pid_t start(char **argv, const char *log, int pipe_end) {
+    pid_t parent = getpid(), child = fork();
+    if (child == 0) become(argv, log, parent, pipe_end);
     return child;
 }
 
@@ -117,7 +118,7 @@ bool tune_child_run(tune_child *out, const json_t *words, const char *log, doubl
     double from = cli_now();
     bool fits = argv != NULL && out->output != NULL && pipe2(ends, O_CLOEXEC) == 0;
     if (fits) {
-        pid_t child = start(argv, log, ends);
+        pid_t child = start(argv, log, ends[1]);
         close(ends[1]);
         if (child > 0) follow(out, child, ends[0], deadline, tick, user);
         close(ends[0]);

@@ -107,6 +107,18 @@ static cli_code distil(tune *t, const tune_shape *shape, int rung, double second
     return try_form(t, shape, TUNE_FLOATS, rung, from->file, steps, 1.3 * seconds);
 }
 
+/* Whether another shape is faster, and closer to the float model before it is distilled. */
+static bool is_beaten(const tune *t, const tune_shape *shape) {
+    const tune_trial *floats = floats_of(t, shape, 0);
+    for (size_t i = 1; i < tune_shape_count && floats != NULL; i++) {
+        const tune_trial *other = floats_of(t, &tune_shapes[i], 0);
+        if (other != NULL && tune_work_of(t, other->shape) < tune_work_of(t, shape) &&
+            other->score.kl < floats->score.kl)
+            return true;
+    }
+    return false;
+}
+
 /* One shape: cut, its speed, and the first distillation. share: of the time that is left, for that */
 static cli_code go_down_to(tune *t, const tune_shape *shape, double share) {
     const tune_shape *parent = tune_find_shape(shape->from);
@@ -117,8 +129,8 @@ static cli_code go_down_to(tune *t, const tune_shape *shape, double share) {
     const tune_trial *floats = floats_of(t, shape, 0);
     if (code == CLI_DONE && floats != NULL)
         code = try_form(t, shape, tune_find_form("int8"), 0, floats->file, 0, 0);
-    if (code == CLI_DONE && t->can_train && !is_over(t)) code = distil(t, shape, 1, share * tune_left(t));
-    return code;
+    bool worthwhile = t->can_train && !is_over(t) && !is_beaten(t, shape);
+    return code == CLI_DONE && worthwhile ? distil(t, shape, 1, share * tune_left(t)) : code;
 }
 
 static cli_code go_down(tune *t) {
@@ -148,7 +160,7 @@ static size_t collect_arms(const tune *t, arm *arms) {
     size_t n = 0;
     for (size_t i = 1; i < tune_shape_count && n < MOST_ARMS; i++) {
         const tune_trial *floats = best_floats(t, &tune_shapes[i]);
-        if (floats != NULL)
+        if (floats != NULL && !is_beaten(t, &tune_shapes[i]))
             arms[n++] = (arm){&tune_shapes[i], excess_of(t, floats), tune_work_of(t, &tune_shapes[i])};
     }
     qsort(arms, n, sizeof *arms, by_promise);

@@ -16,10 +16,14 @@
 enum {
     PRUNE_ROUNDS = 2, /* of each shape: those before it had as many */
     PRUNE_SAMPLES = 512,
-    BATCH = 32, /* texts of a training step */
+    BATCH = 32,      /* texts of a training step */
+    BUSY_ROUNDS = 3, /* of a speed, where other processes run beside it */
     SHORT_STEPS =
         300 /* of a distillation: fewer do better at half of the usual rate, banking77 at 80 steps KL 0.176, not 0.195 */
 };
+
+/* CPUs that other processes take: one measurement then misleads, by a factor of 7 where it was worst. */
+static const double BUSY = 0.1;
 
 /* ---- Commands ---- */
 
@@ -399,7 +403,9 @@ static bool make_and_measure(tune *t, tune_trial *it, const char *from, size_t s
     double after = deadline > 0 ? deadline + 2 * (isfinite(t->eval_seconds) ? t->eval_seconds : 1) + 10 : 0;
     if (!make(t, it, from, steps, deadline)) return false;
     if (!evaluate(t, it, after)) return false;
-    return it->form == TUNE_FLOATS || tune_measure_speed(t, &it, 1, 1, after);
+    if (it->form == TUNE_FLOATS) return true;
+    return tune_measure_speed(t, &it, 1, 1, after) &&
+           (!(it->speed.others > BUSY) || tune_measure_speed(t, &it, 1, BUSY_ROUNDS, after));
 }
 
 /* Those that are not there yet. */

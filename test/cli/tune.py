@@ -211,14 +211,15 @@ def a_crash_in_one_trial_costs_one_trial():
 @test
 @in_time
 def killed_at_any_second_keeps_the_best():
-    """SIGKILL: the state and the best so far are whole, and the same command goes on without repeating what is done."""
+    """SIGKILL: the trial ends with it, the state and the best so far are whole, and the same command goes on without repeating
+    what is done."""
     tuning = start("killed", "--floor", "9", "--budget", "40s")
     done = lambda: (HERE / "killed/tune.json").exists() and any(t["status"] == "done" for t in state("killed")["trials"])
     wait_for(done)
+    trial = wait_for(lambda: children_of(tuning))[0]
     os.kill(tuning.pid, signal.SIGKILL)
-    for pid in children_of(tuning):
-        os.kill(pid, signal.SIGKILL)
     tuning.communicate()
+    wait_for(lambda: not pathlib.Path(f"/proc/{trial}").exists() or "(zombie)" in pathlib.Path(f"/proc/{trial}/status").read_text())
     best = next(t for t in state("killed")["trials"] if t["status"] == "done")
     retort("info", best["file"])
     out, error = retort("tune", floats(), "--data", data(), "--floor", "9", "--budget", "5s", "-o", HERE / "killed")
