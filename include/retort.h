@@ -536,6 +536,8 @@ typedef struct retort_tapped {
     const char *op;   /* "Linear", … */
     const char *name; /* "layer.0.ffn.lin1": that of the node, unique; lives as long as the model */
     retort_matrix in, out;
+    float *
+        out_write; /* out.data, to be changed: what the steps after this one read. NULL if the step has other outputs, too */
 } retort_tapped;
 /* Observes a step. The rows are valid until it returns. A non-zero return stops the run with
  * RETORT_CANCELLED. */
@@ -564,7 +566,7 @@ typedef struct retort_session_options {
     /* Called in the thread that calls retort_run, after every step of every chunk: chunks in order, and the
      * steps of a chunk in order. Over all chunks, the rows of a step are those of the sequences in the order
      * of the batch; of equal sequences, only the first. Rows that nobody reads (in the last layer, if the
-     * head reads only some) are not computed and not shown. Results keep their bits. Needs a model of level
+     * head reads only some) are not computed and not shown. Results keep their bits unless it writes. Needs a model of level
      * 3, since others also compute padding. NULL (default): costs nothing. */
     retort_tap_fn tap;
     void *tap_user;

@@ -226,11 +226,68 @@ static void test_tap_of_other_models(void **unused) {
     retort_model_free(s8);
 }
 
+/* Rows of one run that are written into another, step by step up to a layer's end. */
+typedef struct transplant {
+    bool write;
+    size_t last, steps; /* the last step that is written; the steps of a run */
+    float *rows[STEPS_MOST];
+} transplant;
+
+static int see_or_write(void *user, const retort_tapped *tapped) {
+    transplant *it = user;
+    size_t n = tapped->out.rows * tapped->out.columns, step = tapped->step;
+    if (step >= it->steps) it->steps = step + 1;
+    if (tapped->out.data == NULL) return 0;
+    assert_ptr_equal(tapped->out_write, tapped->out.data);
+    if (!it->write) {
+        it->rows[step] = malloc((n + 1) * sizeof *it->rows[step]);
+        memcpy(it->rows[step], tapped->out.data, n * sizeof *it->rows[step]);
+    } else if (step <= it->last) {
+        memcpy(tapped->out_write, it->rows[step], n * sizeof *it->rows[step]);
+    }
+    return 0;
+}
+
+/* A run that goes on from another run's rows ends with that one's answers, bit for bit. */
+static void test_tap_writes(void **unused) {
+    (void)unused;
+    retort_model *model = import_at("bert-wide", 3);
+    retort_session *session = NULL;
+    retort_session_options options = RETORT_SESSION_OPTIONS;
+    retort_matrix out;
+    transplant it = {.write = false};
+    sample *s = make_sample(model, 3, 3);
+    options.chunk_tokens = 4096; /* one chunk, so that a step is seen once */
+    options.tap = see_or_write;
+    options.tap_user = &it;
+    assert_int_equal(retort_session_open(&session, model, &options, NULL), RETORT_OK);
+    assert_int_equal(retort_run(session, &s->batch, &out, NULL), RETORT_OK);
+    size_t bytes = out.rows * out.columns * sizeof *out.data;
+    float *wanted = malloc(bytes);
+    memcpy(wanted, out.data, bytes);
+    for (int32_t i = 0; i < s->offsets[3]; i++) s->ids[i] = 5 + (s->ids[i] + 1) % 80;
+    it.write = true;
+    for (it.last = 0; it.last + 1 < it.steps; it.last++) {
+        assert_int_equal(retort_run(session, &s->batch, &out, NULL), RETORT_OK);
+        assert_memory_equal(out.data, wanted, bytes);
+    }
+    memset(it.rows[0], 0, sizeof(float)); /* other rows are other answers */
+    it.last = 0;
+    assert_int_equal(retort_run(session, &s->batch, &out, NULL), RETORT_OK);
+    assert_memory_not_equal(out.data, wanted, bytes);
+    retort_session_close(session);
+    for (size_t i = 0; i < STEPS_MOST; i++) free(it.rows[i]);
+    free(wanted);
+    free(s);
+    retort_model_free(model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tap_sees_every_step),
         cmocka_unit_test(test_tap_stops_a_run),
         cmocka_unit_test(test_tap_of_other_models),
+        cmocka_unit_test(test_tap_writes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,14 +48,6 @@ static size_t row_of(size_t index, size_t count, size_t n) {
     return count == n ? index : (size_t)((at - floor(at)) * (double)n);
 }
 
-static cli_code open_corpus(bench_corpus *c, const cli_args *args, const retort_model *model,
-                            bool texts_only) {
-    retort_info info = {.size = sizeof info};
-    retort_model_info(model, &info);
-    c->typed = info.types > 0;
-    return cli_open_data(&c->data, args, model, texts_only);
-}
-
 /* `count` of the texts; `batch`: the largest number of texts per run. */
 static cli_code tokenize(bench_corpus *c, const retort_model *model, int64_t max_length, size_t count,
                          size_t batch) {
@@ -64,7 +56,10 @@ static cli_code tokenize(bench_corpus *c, const retort_model *model, int64_t max
     retort_tokens tokens = {0};
     retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
     options.max_length = max_length;
+    retort_info info = {.size = sizeof info};
     size_t n = retort_dataset_count(c->data);
+    retort_model_info(model, &info);
+    c->typed = info.types > 0;
     c->starts = calloc(count + 1, sizeof *c->starts);
     c->offsets = calloc(batch + 1, sizeof *c->offsets);
     cli_code code = c->starts != NULL && c->offsets != NULL ? CLI_DONE : cli_no_memory();
@@ -82,24 +77,40 @@ static cli_code tokenize(bench_corpus *c, const retort_model *model, int64_t max
 
 cli_code bench_corpus_read(bench_corpus *c, const cli_args *args, const retort_model *model, bool texts_only,
                            int64_t max_length, size_t batch) {
-    cli_code code = open_corpus(c, args, model, texts_only);
+    cli_code code = cli_open_data(&c->data, args, model, texts_only);
     return code == CLI_DONE ? tokenize(c, model, max_length, retort_dataset_count(c->data), batch) : code;
 }
 
-cli_code bench_corpus_sample(bench_corpus *c, const cli_args *args, const retort_model *model, size_t most) {
-    cli_code code = open_corpus(c, args, model, true);
-    if (code != CLI_DONE) return code;
+static cli_code sample(bench_corpus *c, const retort_model *model, size_t most) {
     size_t n = retort_dataset_count(c->data), count = n < most ? n : most;
     return tokenize(c, model, -1, count, count);
 }
 
-cli_code bench_corpus_run(bench_corpus *c, retort_session *session, size_t from, size_t to) {
+cli_code bench_corpus_sample(bench_corpus *c, const cli_args *args, const retort_model *model, size_t most) {
+    cli_code code = cli_open_data(&c->data, args, model, true);
+    return code == CLI_DONE ? sample(c, model, most) : code;
+}
+
+cli_code bench_corpus_sample_of(bench_corpus *c, retort_dataset *data, const retort_model *model,
+                                size_t most) {
+    c->data = data;
+    cli_code code = sample(c, model, most);
+    c->data = NULL;
+    return code;
+}
+
+cli_code bench_corpus_answer(bench_corpus *c, retort_session *session, size_t from, size_t to,
+                             retort_matrix *rows) {
     retort_error err;
-    retort_matrix rows;
     int32_t first = c->starts[from];
     for (size_t i = from; i <= to; i++) c->offsets[i - from] = c->starts[i] - first;
     retort_batch batch = {c->ids + first, c->typed ? c->types + first : NULL, c->offsets, to - from};
-    return retort_run(session, &batch, &rows, &err) == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
+    return retort_run(session, &batch, rows, &err) == RETORT_OK ? CLI_DONE : cli_fail(&err, false);
+}
+
+cli_code bench_corpus_run(bench_corpus *c, retort_session *session, size_t from, size_t to) {
+    retort_matrix rows;
+    return bench_corpus_answer(c, session, from, to, &rows);
 }
 
 cli_code bench_corpus_pass(bench_corpus *c, retort_session *session, size_t batch, double *ms) {

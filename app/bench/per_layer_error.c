@@ -4,6 +4,7 @@
 #include "bench/per_layer_error.h"
 #include "cli/text.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,17 +53,11 @@ int layer_errors_tap(void *user, const retort_tapped *tapped) {
     return push(it, &tapped->out) ? 0 : (int)cli_no_memory();
 }
 
-int layer_errors_tap_reference(void *user, const retort_tapped *tapped) {
-    layer_errors *layers = user;
-    ptrdiff_t index = layers->of[tapped->step];
-    const retort_matrix *rows = &tapped->out;
-    layers->answered = true;
-    if (index < 0 || layers->items[index].unlike) return 0;
-    layer_error *it = &layers->items[index];
+static void compare(layer_error *it, const retort_matrix *rows) {
     size_t n = rows->rows * rows->columns;
     if (rows->data == NULL || rows->columns != it->columns || n > it->count - it->head) {
         drop(it);
-        return 0;
+        return;
     }
     const float *y = it->queue + it->head;
     for (size_t i = 0; i < n; i++) {
@@ -72,6 +67,26 @@ int layer_errors_tap_reference(void *user, const retort_tapped *tapped) {
     }
     it->head += n;
     it->rows += rows->rows;
+}
+
+static void put(layer_errors *layers, layer_error *it, const retort_tapped *tapped) {
+    size_t n = tapped->out.rows * tapped->out.columns;
+    if (tapped->out_write == NULL || n > it->count - it->head) {
+        layers->unput = true;
+        return;
+    }
+    memcpy(tapped->out_write, it->queue + it->head, n * sizeof *it->queue);
+    it->head += n;
+}
+
+int layer_errors_tap_reference(void *user, const retort_tapped *tapped) {
+    layer_errors *layers = user;
+    ptrdiff_t index = layers->of[tapped->step];
+    layer_error *it = index >= 0 ? &layers->items[index] : NULL;
+    layers->answered |= layers->mode == LAYER_COMPARE;
+    if (it == NULL || it->unlike) return 0;
+    if (layers->mode == LAYER_COMPARE) compare(it, &tapped->out);
+    if (layers->mode == LAYER_PUT && tapped->step <= layers->until) put(layers, it, tapped);
     return 0;
 }
 
@@ -98,7 +113,7 @@ cli_code layer_errors_pair(layer_errors *layers, const retort_session *model,
     if (layers->items == NULL || layers->of == NULL) return cli_no_memory();
     for (size_t i = 0; i < layers->steps; i++) {
         retort_session_step(model, i, &step);
-        layers->items[i] = (layer_error){.name = step.name, .op = step.op, .unlike = true};
+        layers->items[i] = (layer_error){.name = step.name, .op = step.op, .unlike = true, .kl = (double)NAN};
     }
     for (size_t i = 0; i < layers->reference_steps; i++) {
         retort_session_step(reference, i, &step);
@@ -106,6 +121,12 @@ cli_code layer_errors_pair(layer_errors *layers, const retort_session *model,
         if (layers->of[i] >= 0) layers->items[layers->of[i]].unlike = false;
     }
     return CLI_DONE;
+}
+
+size_t layer_name_length(const char *name) {
+    size_t first = strcspn(name, ".");
+    if (strncmp(name, "layer.", 6) != 0) return first;
+    return first + 1 + strcspn(name + first + 1, ".");
 }
 
 /* Whether a step has an error to report. */
@@ -125,7 +146,7 @@ void layer_errors_print(const layer_errors *layers) {
         const layer_error *it = &layers->items[i];
         if (compared(it) && error_of(it) > max) max = error_of(it);
     }
-    printf("\n%-32s %-12s %9s %8s %10s\n", "name", "op", "rows", "columns", "error %");
+    printf("\n%-32s %-12s %9s %8s %10s %9s\n", "name", "op", "rows", "columns", "error %", "kl");
     for (size_t i = 0; i < layers->steps; i++) {
         const layer_error *it = &layers->items[i];
         char bar[BAR + 1] = "";
@@ -135,8 +156,11 @@ void layer_errors_print(const layer_errors *layers) {
         memset(bar, '#', length);
         bar[length] = '\0';
         cli_put_column(stdout, 32, it->name);
-        printf(" %-12s %9zu %8zu %10.4g%s%s\n", it->op, it->rows, it->columns, 100 * error,
-               length > 0 ? "  " : "", bar);
+        char kl[16] = "";
+        if (isfinite(it->kl)) snprintf(kl, sizeof kl, "%.3g", it->kl);
+        printf(" %-12s %9zu %8zu %10.4g", it->op, it->rows, it->columns, 100 * error);
+        if (kl[0] != '\0' || length > 0) printf(" %9s", kl);
+        printf("%s%s\n", length > 0 ? "  " : "", bar);
     }
 }
 
@@ -145,10 +169,12 @@ json_t *layer_errors_json(const layer_errors *layers) {
     for (size_t i = 0; i < layers->steps; i++) {
         const layer_error *it = &layers->items[i];
         if (!compared(it)) continue;
-        json_array_append_new(list, json_pack("{s:o, s:s, s:I, s:I, s:o}", "name",
-                                              cli_json_text(it->name, strlen(it->name)), "op", it->op, "rows",
-                                              (json_int_t)it->rows, "columns", (json_int_t)it->columns,
-                                              "relative_error", cli_json_real(error_of(it))));
+        json_t *row =
+            json_pack("{s:o, s:s, s:I, s:I, s:o}", "name", cli_json_text(it->name, strlen(it->name)), "op",
+                      it->op, "rows", (json_int_t)it->rows, "columns", (json_int_t)it->columns,
+                      "relative_error", cli_json_real(error_of(it)));
+        if (isfinite(it->kl)) json_object_set_new(row, "kl", json_real(it->kl));
+        json_array_append_new(list, row);
     }
     return list;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cmd/eval.h"
-#include "bench/per_layer_error.h"
+#include "bench/layer_kl.h"
 #include "cli/file.h"
 #include "cli/model.h"
 #include "cli/progress.h"
@@ -188,6 +188,7 @@ cli_code cmd_eval(const cli_args *args) {
     }
     cli_code code = open_all(&e, args);
     if (code == CLI_DONE) code = evaluate(&e, args, &result);
+    if (code == CLI_DONE && e.per_layer) code = layer_kl(&e.layers, e.session, e.reference, e.model, e.data);
     if (code == CLI_DONE) code = print_result(&e, args, &result);
     if (code == CLI_DONE) code = check_floor(args, &result);
     if (e.logits != NULL) fclose(e.logits);

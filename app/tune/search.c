@@ -26,7 +26,7 @@ enum {
 static const double rung_share[RUNGS] = {0.4, 0.6, 0.6};
 /* Points above the floor that a shape may still lose: the longer it was trained, the fewer. */
 static const double rung_slack[RUNGS] = {4, 1.5, 0.5};
-static const double most_epochs = 6; /* of the data, in one rung */
+static const double most_epochs = 40; /* of the data, in one rung */
 
 static bool is_over(const tune *t) {
     return cli_interrupted() || tune_left(t) <= 0;

@@ -25,6 +25,10 @@ enum {
 /* CPUs that other processes take: one measurement then misleads, by a factor of 7 where it was worst. */
 static const double BUSY = 0.1;
 
+/* Passes over the texts from which on they are mixed. Of banking77 at a fifth of the time, KL on new texts 0.143 after 6 passes, 0.146 after
+ * 10 more, and 0.092 where half of the texts of these were mixed. */
+static const double FEW_PASSES = 3;
+
 /* ---- Commands ---- */
 
 json_t *tune_words(const char *first, ...) {
@@ -119,6 +123,10 @@ static json_t *train_command(const tune *t, const tune_trial *it, const char *fr
     if (!it->form->train && steps < SHORT_STEPS) {
         add_word(words, "--rate");
         add_word(words, "1e-4");
+    }
+    if (!it->form->train && (double)steps * BATCH > FEW_PASSES * (double)t->split.train_rows) {
+        add_word(words, "--mix");
+        add_word(words, "0.5");
     }
     add_number(words, "--steps", (long)steps);
     add_number(words, "--seed", t->settings->seed);

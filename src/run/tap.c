@@ -14,10 +14,15 @@ static retort_matrix rows_of(const rt_event *event, const rt_place *place) {
                            .columns = (size_t)value->dims[1]};
 }
 
+static float *writable(const rt_event *event, const rt_step *step, const retort_matrix *out) {
+    bool alone = RT_MAX_OUTPUTS < 2 || step->out[1].value < 0;
+    return alone && out->data != NULL ? rt_place_at(&step->out[0], event->worker) : NULL;
+}
+
 static retort_status see(void *user, const rt_event *event, retort_error *err) {
     const rt_tap *tap = user;
     const rt_step *step = &event->plan->steps[event->step];
-    const retort_tapped tapped = {
+    retort_tapped tapped = {
         .size = sizeof tapped,
         .step = event->step,
         .op = rt_op_info(step->node->op)->text,
@@ -25,6 +30,7 @@ static retort_status see(void *user, const rt_event *event, retort_error *err) {
         .in = rows_of(event, &step->in[0]),
         .out = rows_of(event, &step->out[0]),
     };
+    tapped.out_write = writable(event, step, &tapped.out);
     if (tap->fn(tap->user, &tapped) == 0) return RETORT_OK;
     return rt_fail(err, RETORT_CANCELLED, "%s: the tap stopped the run", tapped.name);
 }

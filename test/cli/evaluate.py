@@ -431,16 +431,26 @@ def eval_per_layer():
     last = sum((a - b) ** 2 for a, b in zip(*logits)) / sum(b * b for b in logits[1])
     assert layers[-1]["rows"] == 5 and layers[-1]["columns"] == 3
     close(layers[-1]["relative_error"] / last, 1, 1e-4)
+    # Where the reference goes on from the last rows of all, its answers are the model's.
+    ends = [layer["name"] for layer in layers if "kl" in layer]
+    assert len(ends) > 3 and ends[0] == "embeddings" and ends[-1] == names[-1], ends
+    assert all(layer["kl"] > 0 for layer in layers if "kl" in layer)
+    close(layers[-1]["kl"] / result["kl"], 1, 1e-6)
     out = retort("eval", small, *flags, "--per-layer")[0].decode().splitlines()
     table = out[out.index("") + 2:]
     assert [line.split()[0] for line in table] == names and max(line.count("#") for line in table) == 24
     same = rows("eval", source, *flags, "--per-layer", "--threads", "2")[0]["layers"]
-    assert len(same) >= len(layers) and all(layer["relative_error"] == 0 for layer in same)
+    assert len(same) >= len(layers) and all(layer["relative_error"] == 0 and layer.get("kl", 0) == 0 for layer in same)
     half = rows("eval", model("distilbert-wide", dtype="bf16"), *flags, "--per-layer")[0]["layers"]
     assert 0 < len(half) <= len(same) and 0 < half[-1]["relative_error"] < 1e-3
+    for name in ("bert-tag", "modernbert-classify"):  # tokens; residuals that no norm ends
+        retort("quantize", model(name), "-o", HERE / "layers.retort")
+        words = file("layers.conll", "a O\nvery O\nfilm O\n\nbad O\nacting O\n") if name == "bert-tag" else data
+        whole = rows("eval", HERE / "layers.retort", "--data", words, "--reference", model(name), "--per-layer")[0]
+        close(whole["layers"][-1]["kl"] / whole["kl"], 1, 1e-6)
     lines = file("layers.txt", "a very good film\n\nthe acting\n" * 30)
     filled = rows("eval", model("bert-fill"), "--data", lines, "--reference", model("bert-fill"), "--per-layer")[0]["layers"]
-    assert filled[-1]["rows"] > 5 and all(layer["relative_error"] == 0 for layer in filled)
+    assert filled[-1]["rows"] > 5 and all(layer["relative_error"] == 0 and "kl" not in layer for layer in filled)
     fails(2, "--per-layer needs --reference", "eval", small, "--data", data, "--per-layer")
     plain = model("distilbert-wide", level=2)
     for first, second in ((plain, source), (source, plain)):
