@@ -2,6 +2,7 @@
 #include "cmd/train_start.h"
 #include "cli/model.h"
 #include "cli/shipped.h"
+#include "cli/vocabulary.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@ typedef struct opener {
     const cli_args *args;
     char *path;            /* of the start */
     bool checkpoint;       /* it can have another head, or fewer layers */
+    cli_vocabulary texts;  /* of --texts, that decide which pieces stay */
     retort_model *own;     /* the start as it is; NULL if it cannot be read so */
     retort_dataset *found; /* --data, with the labels it names */
     retort_dataset_info info;
@@ -42,6 +44,9 @@ static retort_import_options import_options(const opener *o) {
     retort_import_options options = RETORT_IMPORT_OPTIONS;
     options.level = 0;
     options.tokenizer = cli_text(o->args, CLI_TOKENIZER);
+    options.languages = cli_text(o->args, CLI_LANGUAGES);
+    options.texts = o->texts.texts;
+    options.text_count = o->texts.count;
     return options;
 }
 
@@ -51,6 +56,8 @@ static cli_code open_own(opener *o) {
     if (code != CLI_DONE) return code;
     o->checkpoint = cli_is_checkpoint(o->path);
     if (!o->checkpoint) return cli_open_model(&o->own, o->args, o->args->words[0], 3);
+    code = cli_open_vocabulary(&o->texts, o->args, cli_data_options(o->args));
+    if (code != CLI_DONE) return code;
     retort_import_options options = import_options(o);
     retort_model_import(&o->own, o->path, &options, NULL);
     return CLI_DONE;
@@ -491,6 +498,7 @@ cli_code train_start_open(train_start *out, const cli_args *args) {
     free((void *)o.wanted.labels);
     free(o.layers);
     free(o.path);
+    cli_close_vocabulary(&o.texts);
     retort_dataset_free(o.found);
     retort_model_free(o.own);
     return code;

@@ -239,13 +239,13 @@ static const cli_verb rows[] = {
         .min_words = 1,
         .max_words = 1,
         .required = CLI_OUTPUT,
-        .options = OPTIONS(DATA_OPTIONS, CLI_DEV, CLI_OUTPUT, CLI_TASK, CLI_TOKENIZER, CLI_EPOCHS, CLI_STEPS,
-                           CLI_BATCH, CLI_LEARNING_RATE, CLI_RATE_WARMUP, CLI_DECAY, CLI_WEIGHT_DECAY,
-                           CLI_CLIP, CLI_LAYER_DECAY, CLI_SMOOTHING, CLI_CLASS_WEIGHTS, CLI_PATIENCE,
-                           CLI_TRAIN_MAX_LENGTH, CLI_TRAIN_SEED, CLI_THREADS, CLI_ISA, CLI_ARITHMETIC,
-                           CLI_TRAIN_MEMORY, CLI_TEACHER, CLI_TEMPERATURE, CLI_SOFT, CLI_HIDDEN, CLI_MIX,
-                           CLI_STUDENT, CLI_FROM_LAYERS, CLI_TRAIN_RECIPE, CLI_BITS, CLI_EMBEDDINGS,
-                           CLI_GROUP, CLI_CHECKPOINT, CLI_MINUTES, CLI_RESUME, CLI_PLOT),
+        .options = OPTIONS(DATA_OPTIONS, CLI_DEV, CLI_OUTPUT, CLI_TASK, CLI_TOKENIZER, CLI_LANGUAGES,
+                           CLI_TEXTS, CLI_EPOCHS, CLI_STEPS, CLI_BATCH, CLI_LEARNING_RATE, CLI_RATE_WARMUP,
+                           CLI_DECAY, CLI_WEIGHT_DECAY, CLI_CLIP, CLI_LAYER_DECAY, CLI_SMOOTHING,
+                           CLI_CLASS_WEIGHTS, CLI_PATIENCE, CLI_TRAIN_MAX_LENGTH, CLI_TRAIN_SEED, CLI_THREADS,
+                           CLI_ISA, CLI_ARITHMETIC, CLI_TRAIN_MEMORY, CLI_TEACHER, CLI_TEMPERATURE, CLI_SOFT,
+                           CLI_HIDDEN, CLI_MIX, CLI_STUDENT, CLI_FROM_LAYERS, CLI_TRAIN_RECIPE, CLI_BITS,
+                           CLI_EMBEDDINGS, CLI_GROUP, CLI_CHECKPOINT, CLI_MINUTES, CLI_RESUME, CLI_PLOT),
         .details = "MODEL is a checkpoint (with any head or none) or a float model of retort. Where the "
                    "labels of the data "
                    "are not those of its head, a checkpoint gets a new head: a classifier, a regression (a "

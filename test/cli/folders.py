@@ -455,6 +455,11 @@ def fewer_pieces():
     assert "vocabulary" not in rows("info", checkpoint("bert-fill"))[0]
     fails(2, "language 'xx' is not known; known are af am", "import", checkpoint("bert-fill"), "--languages", "xx", "-o", less)
     fails(2, "--languages is for checkpoints", "import", less, "--languages", "ko", "-o", HERE / "again.retort")
+    trained = HERE / "less-trained.retort"
+    retort("train", checkpoint("bert-fill"), "--languages", "ko", "--texts", f"{texts},{texts}", "--data", texts, "--steps", "2", "-o", trained)
+    info = rows("info", trained)[0]
+    assert info["task"] == "classify" and info["vocabulary"] == known and info["vocab"] == known["pieces"], info
+    fails(2, "--texts is for checkpoints", "train", less, "--texts", texts, "--data", texts, "-o", HERE / "again.retort")
     retort("export", less, "-o", HERE / "less.onnx")
     assert rows("info", HERE / "less.onnx")[0]["vocabulary"] == known
     graph = folder("bert-fill", "graph") / "model.onnx"
