@@ -22,7 +22,8 @@ class Stream(ctypes.Structure):
     _fields_ = [("get_schema", _P), ("get_next", _P), ("get_last_error", _P), ("release", _P), ("private_data", _P)]
 
 
-for _name, _types in {"schema": [_P, _P, _P], "array": [_P, _P, _P, ctypes.c_char_p, _P, _P]}.items():
+for _name, _types in {"schema": [_P, _P, _P], "array": [_P, _P, _P, ctypes.c_char_p, _P, _P],
+                      "open": [_P, _P, _P, ctypes.c_char_p, _P, _P]}.items():
     _function = getattr(lib, f"retort_arrow_{_name}")
     _function.restype, _function.argtypes = ctypes.c_int, _types
 
@@ -79,33 +80,78 @@ def _next(stream, function, out):
     return out
 
 
-def chunks_of(column):
-    """The schema of a column, and an iterator over its arrays."""
-    if hasattr(column, "__arrow_c_stream__"):
-        capsule = column.__arrow_c_stream__()
-        stream = Stream.from_address(_inside(capsule, _STREAM))
+class _Answers:
+    """An iterator of ArrowAnswers, one for each chunk of texts."""
 
-        def arrays(capsule=capsule):  # the capsule releases the stream
-            while (array := _next(stream, stream.get_next, _Own(Array))).struct.release:
-                yield array
-        return _next(stream, stream.get_schema, _Own(Schema)), arrays()
-    if hasattr(column, "__arrow_c_array__"):
-        schema, array = capsules = column.__arrow_c_array__()
-        at = Array.from_address(_inside(array, _ARRAY))
+    def __init__(self, model, capsules, name):
+        self._model, self._capsules = model, capsules  # these release the texts
+        self._name = None if name is None else name.encode()
 
-        def one(capsules=capsules):
-            yield ctypes.byref(at)
-        return ctypes.byref(Schema.from_address(_inside(schema, _SCHEMA))), one()
-    raise Error(f"predict_arrow: {type(column).__name__} is no Arrow column: expected __arrow_c_stream__ or __arrow_c_array__, "
-                "as of pyarrow, Polars or DuckDB")
+    def __iter__(self):
+        return self
+
+    def _answer(self, schema, texts):
+        answer, kind = _Own(Array), _Own(Schema)
+        with self._model._use(self._model.task) as session:
+            call(lib.retort_arrow_schema, session, kind)
+            call(lib.retort_arrow_array, session, schema, texts, self._name, answer)
+        return ArrowAnswers(kind, answer)
+
+
+class ArrowStream(_Answers):
+    """The answers to a stream of texts, for whoever reads Arrow's C streams: ``pyarrow.RecordBatchReader.from_stream(answers)``,
+    ``polars.DataFrame(answers)``. Each chunk is answered when it is asked for. An iterator over the chunks, too."""
+
+    def __init__(self, model, capsule, name):
+        super().__init__(model, capsule, name)
+        self._texts, self._schema = Stream.from_address(_inside(capsule, _STREAM)), None
+
+    def _check(self):
+        if not self._texts.release:
+            raise Error("this stream was taken already: an Arrow stream has one owner")
+
+    def __next__(self):
+        self._check()
+        if self._schema is None:
+            self._schema = _next(self._texts, self._texts.get_schema, _Own(Schema))
+        texts = _next(self._texts, self._texts.get_next, _Own(Array))
+        if not texts.struct.release:
+            raise StopIteration
+        return self._answer(self._schema, texts)
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        self._check()
+        self._taken = _Own(Stream)
+        options = ctypes.byref(self._model._session_options(None))
+        call(lib.retort_arrow_open, self._model._pointer, options, ctypes.addressof(self._texts), self._name, self._taken)
+        return self._taken.capsule(_STREAM)
+
+
+class ArrowArray(_Answers):
+    """The answers to one array of texts: ``pyarrow.array(answers)``, ``polars.Series(answers)``; or an iterator over this one."""
+
+    def __next__(self):
+        if self._capsules is None:
+            raise StopIteration
+        schema, texts = self._capsules
+        answer = self._answer(_inside(schema, _SCHEMA), _inside(texts, _ARRAY))
+        self._capsules = None
+        return answer
+
+    def __arrow_c_array__(self, requested_schema=None):
+        self._taken = next(self, None)
+        if self._taken is None:
+            raise Error("these answers were taken already: an Arrow array has one owner")
+        return self._taken.__arrow_c_array__()
 
 
 def predict(model, column, name):
     """See Model.predict_arrow."""
-    schema, arrays = chunks_of(column)
-    for texts in arrays:
-        answer, kind = _Own(Array), _Own(Schema)
-        with model._use(model.task) as session:
-            call(lib.retort_arrow_schema, session, kind)
-            call(lib.retort_arrow_array, session, schema, texts, None if name is None else name.encode(), answer)
-        yield ArrowAnswers(kind, answer)
+    if model.task not in ("classify", "embed"):
+        raise Error(f"predict_arrow: the model was made to {model.task}: expected one that classifies or embeds")
+    if hasattr(column, "__arrow_c_stream__"):
+        return ArrowStream(model, column.__arrow_c_stream__(), name)
+    if hasattr(column, "__arrow_c_array__"):
+        return ArrowArray(model, column.__arrow_c_array__(), name)
+    raise Error(f"predict_arrow: {type(column).__name__} is no Arrow column: expected __arrow_c_stream__ or __arrow_c_array__, "
+                "as of pyarrow, Polars or DuckDB")

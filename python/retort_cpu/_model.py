@@ -17,6 +17,15 @@ TASKS = ("classify", "tag", "answer", "fill", "embed")
 AGGREGATIONS = ("simple", "none", "first", "average", "max")
 
 
+UNPACK = ("auto", "always", "never")
+
+
+def unpack_number(unpack):
+    if unpack is not None and unpack not in UNPACK:
+        raise Error(f"unpack {unpack!r}: expected one of {', '.join(UNPACK)}")
+    return None if unpack is None else UNPACK.index(unpack)
+
+
 def task_number(task):
     if task not in TASKS:
         raise Error(f"task {task!r}: expected one of {', '.join(TASKS)}")
@@ -70,14 +79,17 @@ class Model:
     isa: at most these instructions: "ref", "avx2", "vnni", "amx"; None: the best of this CPU.
     provider: "native", or another engine, "onnxruntime" or "openvino".
     special_as_text: "[SEP]" and the like inside a text are plain text: for untrusted texts.
+    unpack: "auto", "always" or "never": whether weights of 4 and fewer bits are unpacked to int8, which is faster on some CPUs and takes
+        memory of this process, where the file's pages are shared. "never" for many processes of one large model. The answers are the same.
 
     Raises Error, with the library's sentence, for everything that fails. A forked child may go on using a model.
     """
 
-    def __init__(self, source, *, threads=None, task=None, isa=None, provider=None, special_as_text=False):
+    def __init__(self, source, *, threads=None, task=None, isa=None, provider=None, special_as_text=False, unpack=None):
         self._source = find(source)
         self._task = task
-        self._set(None, threads=threads, isa=isa, provider=provider, special_as_text=special_as_text)
+        unpack_number(unpack)
+        self._set(None, threads=threads, isa=isa, provider=provider, special_as_text=special_as_text, unpack=unpack)
         self._handle = self._read()
         self._describe()
 
@@ -181,12 +193,14 @@ class Model:
 
     # ---- Sessions ----
 
-    def _open_session(self, prompt):
+    def _session_options(self, prompt):
         o = self._options
-        options = struct("session_options", threads=threads_here(o.get("threads")), isa=o.get("isa"), provider=o.get("provider"),
-                         special_as_text=o.get("special_as_text", False), prompt_name=prompt)
+        return struct("session_options", threads=threads_here(o.get("threads")), isa=o.get("isa"), provider=o.get("provider"),
+                      special_as_text=o.get("special_as_text", False), unpack=unpack_number(o.get("unpack")), prompt_name=prompt)
+
+    def _open_session(self, prompt):
         out = ctypes.c_void_p()
-        call(lib.retort_session_open, out, self._pointer, options)
+        call(lib.retort_session_open, out, self._pointer, self._session_options(prompt))
         return _Owned(lib.retort_session_close, out.value)
 
     def _use(self, task, prompt=None):
@@ -315,7 +329,8 @@ class Model:
 
     def predict_arrow(self, column, name=None):
         """Answers a column of texts of pyarrow, Polars, DuckDB or another reader of Arrow's C data, without copies: an iterator of
-        ArrowAnswers, one for each chunk. Texts are utf8 or large_utf8, a null has null answers. name: the column of a table or
+        ArrowAnswers, one for each chunk, which these readers also take whole (``__arrow_c_stream__``; ``__arrow_c_array__`` of one
+        array). Texts are utf8, large_utf8, utf8_view, or a dictionary of them; a null has null answers. name: the column of a table or
         record batch. For models that classify or embed."""
         from ._arrow import predict
         return predict(self, column, name)

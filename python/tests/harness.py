@@ -3,6 +3,7 @@
 
 RETORT_ROOT is the source tree, RETORT_CPU_LIBRARY and RETORT_CPU_COMMAND what the package runs."""
 import glob
+import importlib.util
 import json
 import os
 import pathlib
@@ -14,7 +15,7 @@ import traceback
 sys.dont_write_bytecode = True
 ROOT = pathlib.Path(os.environ["RETORT_ROOT"])
 cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-clients = glob.glob(f"{cache}/retort/clients/lib/python3*/site-packages")  # tools/clients has NumPy
+clients = [] if importlib.util.find_spec("pyarrow") else glob.glob(f"{cache}/retort/clients/lib/python3*/site-packages")  # of tools/clients
 sys.path += clients
 os.environ["PYTHONPATH"] = os.pathsep.join([os.environ.get("PYTHONPATH", ""), *clients]).strip(os.pathsep)  # of the interpreters started here
 WORK = tempfile.TemporaryDirectory()

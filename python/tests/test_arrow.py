@@ -75,15 +75,78 @@ def what_nobody_takes_is_released():
 
 
 @test
+def one_array_is_taken_whole():
+    model, column = Model(file("distilbert-classify")), pyarrow.array(TEXTS)
+    assert pyarrow.array(model.predict_arrow(column)).to_pylist() == answers(model, column).to_pylist()
+    taken = model.predict_arrow(column)
+    pyarrow.array(taken)
+    raises(Error, "taken already", lambda: pyarrow.array(taken))
+    assert list(taken) == []
+
+
+@test
+def dictionaries():
+    model = Model(file("distilbert-classify"))
+    column = pyarrow.chunked_array([pyarrow.array(TEXTS[:120]), pyarrow.array(TEXTS[120:])]).dictionary_encode()
+    assert answers(model, column).to_pylist() == answers(model, pyarrow.array(TEXTS)).to_pylist()
+    assert answers(model, column.slice(7, 9)).to_pylist() == answers(model, pyarrow.array(TEXTS[7:16])).to_pylist()
+
+
+@test
+def streams_are_taken_whole():
+    model = Model(file("distilbert-classify"))
+    table = pyarrow.table({"id": range(len(TEXTS)), "body": pyarrow.chunked_array([TEXTS[:120], TEXTS[120:]])})
+    wanted = answers(model, table, "body").to_pylist()
+    assert pyarrow.table(model.predict_arrow(table, "body")).to_pylist() == wanted
+    reader = pyarrow.RecordBatchReader.from_stream(model.predict_arrow(table, "body"))
+    del model, table
+    gc.collect()
+    first = reader.read_next_batch()
+    assert reader.schema.names == ["label", "score"] and first.to_pylist() == wanted[:120]
+    assert reader.read_all().to_pylist() == wanted[120:]
+    model = Model(file("distilbert-classify"))
+    begun = model.predict_arrow(pyarrow.chunked_array([TEXTS[:120], TEXTS[120:]]))
+    next(begun)
+    assert pyarrow.table(begun).to_pylist() == wanted[120:]
+    raises(Error, "taken already", lambda: pyarrow.table(begun))
+    raises(Error, "taken already", lambda: next(begun))
+    raises(Exception, "there is no column 'other'", lambda: pyarrow.table(model.predict_arrow(pyarrow.table({"a": TEXTS}), "other")))
+    raises(Error, "threads", lambda: pyarrow.table(Model(file("distilbert-classify"), threads=5000).predict_arrow(pyarrow.table({"a": TEXTS}), "a")))
+
+
+@test
+def streams_take_no_more_memory_than_a_chunk():
+    def batches(count):
+        for i in range(count):
+            yield pyarrow.record_batch({"body": [f"good film {i} " * 50] * 2000})
+
+    def peak(count):
+        with open("/proc/self/clear_refs", "w") as clear:
+            clear.write("5")  # VmHWM begins anew
+        source = pyarrow.RecordBatchReader.from_batches(pyarrow.schema({"body": pyarrow.string()}), batches(count))
+        rows = sum(len(batch) for batch in pyarrow.RecordBatchReader.from_stream(model.predict_arrow(source, "body")))
+        assert rows == count * 2000
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+    model = Model(file("distilbert-classify"), threads=1)
+    peak(4)
+    few, many = peak(4), peak(40)  # 1.4 MB each
+    assert many < few + 8000, f"{few} KB, {many} KB"
+
+
+@test
 def polars():
     try:
         import polars
     except ImportError as error:
         raise Skip(str(error)) from None
-    model, series = Model(file("distilbert-classify")), polars.Series(TEXTS)
-    column = series.to_arrow(compat_level=polars.CompatLevel.oldest())
-    assert polars.from_arrow(answers(model, column)).to_list() == answers(model, pyarrow.array(TEXTS)).to_pylist()
-    raises(Error, "texts of type 'vu'", lambda: list(model.predict_arrow(series)))
+    model, series = Model(file("distilbert-classify")), polars.Series("body", TEXTS)
+    wanted = answers(model, pyarrow.array(TEXTS)).to_pylist()
+    assert polars.from_arrow(answers(model, series)).to_list() == wanted  # string views
+    assert polars.DataFrame(model.predict_arrow(series.to_frame(), "body")).to_dicts() == wanted
+    assert polars.DataFrame(model.predict_arrow(series.cast(polars.Categorical).to_frame(), "body")).to_dicts() == wanted
+    assert polars.from_arrow(answers(model, series.to_arrow(compat_level=polars.CompatLevel.oldest()))).to_list() == wanted
 
 
 @test
