@@ -31,34 +31,30 @@ bool cli_table_of(const char *path, retort_table_format *format) {
 }
 
 cli_code cli_table_check(const char *path) {
+    static const char by_python[] =
+        "the Python package answers it: pip install retort-cpu pyarrow && python3 -m retort_cpu run MODEL "
+        "--input IN.parquet -o OUT.parquet";
     static const struct {
         const char *ending, *name, *advice;
     } rows[] = {
-        {".parquet", "Parquet",
-         "python3 -c \"import pyarrow.parquet as p, pyarrow.csv as c; c.write_csv(p.read_table('IN'), "
-         "'OUT.csv')\""},
-        {".pq", "Parquet",
-         "python3 -c \"import pyarrow.parquet as p, pyarrow.csv as c; c.write_csv(p.read_table('IN'), "
-         "'OUT.csv')\""},
-        {".arrow", "Arrow",
-         "python3 -c \"import pyarrow.feather as f, pyarrow.csv as c; c.write_csv(f.read_table('IN'), "
-         "'OUT.csv')\""},
-        {".feather", "Arrow",
-         "python3 -c \"import pyarrow.feather as f, pyarrow.csv as c; c.write_csv(f.read_table('IN'), "
-         "'OUT.csv')\""},
+        {".parquet", "Parquet", by_python},
+        {".pq", "Parquet", by_python},
+        {".arrow", "Arrow", by_python},
+        {".feather", "Arrow", by_python},
         {".orc", "ORC",
-         "python3 -c \"import pyarrow.orc as o, pyarrow.csv as c; c.write_csv(o.read_table('IN'), "
+         "convert it: python3 -c \"import pyarrow.orc as o, pyarrow.csv as c; "
+         "c.write_csv(o.read_table('IN'), "
          "'OUT.csv')\""},
-        {".xlsx", "Excel", "save it as CSV (UTF-8)"},
-        {".xls", "Excel", "save it as CSV (UTF-8)"},
-        {".bz2", "bzip2", "bzcat IN | retort run MODEL --input - --format csv"},
-        {".xz", "xz", "xzcat IN | retort run MODEL --input - --format csv"},
-        {".zip", "zip", "unzip -p IN | retort run MODEL --input - --format csv"},
+        {".xlsx", "Excel", "convert it: save it as CSV (UTF-8)"},
+        {".xls", "Excel", "convert it: save it as CSV (UTF-8)"},
+        {".bz2", "bzip2", "convert it: bzcat IN | retort run MODEL --input - --format csv"},
+        {".xz", "xz", "convert it: xzcat IN | retort run MODEL --input - --format csv"},
+        {".zip", "zip", "convert it: unzip -p IN | retort run MODEL --input - --format csv"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (!ends_with(path, strlen(path), rows[i].ending)) continue;
         cli_error("%s: %s is neither read nor written, only TSV, CSV and JSON lines, plain, gzip or zstd: "
-                  "convert it: %s",
+                  "%s",
                   path, rows[i].name, rows[i].advice);
         return CLI_BAD_DATA;
     }

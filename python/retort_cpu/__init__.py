@@ -12,7 +12,8 @@ from . import _retort
 from ._library import Error
 from ._model import Model
 from ._pipeline import pipeline
+from ._table import run_table
 from ._work import Head, evaluate, import_, quantize, train, tune
 
 __version__ = ".".join(map(str, _retort.VERSION))
-__all__ = ["Error", "Head", "Model", "evaluate", "import_", "pipeline", "quantize", "train", "tune"]
+__all__ = ["Error", "Head", "Model", "evaluate", "import_", "pipeline", "quantize", "run_table", "train", "tune"]

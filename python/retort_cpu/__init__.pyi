@@ -90,6 +90,9 @@ def tune(model: Path, data: Path, output: Path, *, floor: Optional[float] = ...,
          dev: Optional[Path] = ..., goal: Optional[str] = ..., progress: Optional[Callable[[str], object]] = ...,
          arguments: Sequence[str] = ...) -> Dict[str, Any]: ...
 
+def run_table(model: Union[Model, Path], source: Path, output: Path, *, text_column: Optional[str] = ..., prefix: str = ...,
+              rows: Optional[int] = ..., progress: Optional[Progress] = ...) -> Dict[str, Any]: ...
+
 class Pipeline:
     task: str
     model: Model

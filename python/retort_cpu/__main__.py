@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `retort` of the wheel: becomes the program that lies in the package."""
+"""The command `retort` of the wheel: becomes the program that lies in the package, and reads Parquet and Arrow
+files itself."""
 import os
 import sys
 
@@ -20,6 +21,9 @@ def environment():
 
 
 def main():
+    from ._table import command, is_ours
+    if is_ours(sys.argv[1:]):
+        sys.exit(command(sys.argv[1:]))
     try:
         os.execve(program(), ["retort", *sys.argv[1:]], environment())
     except OSError as error:

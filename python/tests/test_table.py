@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parquet and Arrow files: the answers are those of `retort run --input` to the same rows."""
+import json
+import os
+import subprocess
+import sys
+
+from harness import HERE, checkpoint, file, main, raises, retort, test
+
+import numpy
+
+from retort_cpu import Error, Model, run_table
+
+try:
+    import pyarrow
+    import pyarrow.feather
+    import pyarrow.parquet
+except ImportError as error:
+    print(f"not ok 1 # SKIP pyarrow: {error}\n1..1")
+    raise SystemExit(0)
+
+TEXTS = [None if i % 50 == 7 else f"good film {i}" if i % 3 else f"é bad {i % 11}" for i in range(20000)]
+
+
+def table(**more):
+    return pyarrow.table({"id": range(len(TEXTS)), "text": TEXTS, **more})
+
+
+def wanted():
+    """(label, score) by id: what the command prints has 9 digits with --scores."""
+    out = HERE / "wanted.jsonl"
+    if not out.exists():
+        source = HERE / "rows.jsonl"
+        source.write_text("".join(json.dumps({"id": i, "text": text}) + "\n" for i, text in enumerate(TEXTS) if text is not None))
+        retort("run", file("distilbert-classify"), "--input", source, "--scores", "-o", out)
+    rows = map(json.loads, out.read_text().splitlines())
+    return {row["id"]: (row["label"], numpy.float32(row["scores"][row["label"]])) for row in rows}
+
+
+def check(found, count=len(TEXTS)):
+    assert found.column_names == ["id", "text", "label", "score"] and len(found) == count
+    expected = wanted()
+    for row in found.to_pylist():
+        label, score = expected.get(row["id"], (None, None))
+        assert row["text"] == TEXTS[row["id"]] and row["label"] == label, row
+        assert row["score"] is None if score is None else numpy.float32(row["score"]) == score, row
+
+
+@test
+def all_formats():
+    path = {name: HERE / f"in{name}" for name in (".parquet", ".PQ", ".arrow", ".feather")}
+    pyarrow.parquet.write_table(table(), path[".parquet"], row_group_size=3000)
+    pyarrow.parquet.write_table(table(), path[".PQ"], compression="zstd", use_dictionary=["text"])
+    with pyarrow.ipc.new_stream(path[".arrow"], table().schema) as stream:
+        stream.write_table(table())
+    pyarrow.feather.write_feather(table(), path[".feather"], compression="lz4")
+    for name, source in path.items():
+        seen = []
+        result = run_table(file("distilbert-classify"), source, HERE / f"out{name}", progress=lambda *state: seen.append(state))
+        assert result["rows"] == len(TEXTS) and result["nulls"] == 400 and result["rows_per_second"] > 0
+        assert seen[-1] == ("rows", len(TEXTS), 0) and len(seen) > 2
+        check((pyarrow.parquet.read_table if "p" in name.lower() and name != ".feather" else pyarrow.feather.read_table)(HERE / f"out{name}"))
+    run_table(Model(file("distilbert-classify")), path[".arrow"], HERE / "other.parquet", rows=10000)
+    check(pyarrow.parquet.read_table(HERE / "other.parquet"), 10000)
+    assert not list(HERE.glob("*.part"))
+
+
+@test
+def vectors():
+    source, out = HERE / "vectors.parquet", HERE / "embedded.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"body": ["good", None, "film"]}), source)
+    run_table(file("bert-embed"), source, out, text_column="body", prefix="my_")
+    rows = pyarrow.parquet.read_table(out)["my_embedding"].to_pylist()
+    assert rows[1] is None and numpy.array_equal(numpy.float32([rows[0], rows[2]]), Model(file("bert-embed")).embed(["good", "film"]))
+
+
+@test
+def categories_and_empty_tables():
+    source, out = HERE / "category.arrow", HERE / "category-out.arrow"
+    pyarrow.feather.write_feather(table().set_column(1, "text", table()["text"].dictionary_encode()), source)
+    run_table(file("distilbert-classify"), source, out)
+    found = pyarrow.feather.read_table(out)
+    check(found.set_column(1, "text", found["text"].cast("string")))
+    pyarrow.parquet.write_table(table().slice(0, 0), HERE / "empty.parquet")
+    assert run_table(file("distilbert-classify"), HERE / "empty.parquet", HERE / "empty-out.parquet")["rows"] == 0
+    assert pyarrow.parquet.read_table(HERE / "empty-out.parquet").column_names == ["id", "text", "label", "score"]
+
+
+@test
+def what_is_refused():
+    source, out, model = HERE / "refused.parquet", HERE / "refused-out.parquet", file("distilbert-classify")
+    pyarrow.parquet.write_table(table(label=["x"] * len(TEXTS)), source)
+    raises(Error, "there is a column 'label' already: prefix", run_table, model, source, out)
+    raises(Error, "no column 'body'; there are 'id', 'text', 'label'", run_table, model, source, out, text_column="body")
+    raises(Error, "texts of type 'l'", run_table, model, source, out, text_column="id", prefix="my_")
+    raises(Error, "would be written over", run_table, model, source, source, prefix="my_")
+    raises(Error, "expected the name of a Parquet file", run_table, model, source, HERE / "out.csv")
+    raises(Error, "the model was made to tag", run_table, file("bert-tag"), source, out)
+    (HERE / "noise.parquet").write_bytes(b"PAR1" + bytes(100))
+    raises(Error, "noise.parquet: ", run_table, model, HERE / "noise.parquet", out)
+    (HERE / "noise.arrow").write_bytes(bytes(range(200)))
+    raises(Error, "noise.arrow: ", run_table, model, HERE / "noise.arrow", out)
+    assert raises(Error, "gone.parquet: ", run_table, model, HERE / "gone.parquet", out).status == "IO"
+    assert not out.exists() and not list(HERE.glob("*.part"))
+
+
+def command(*arguments, code=0, **environment):
+    done = subprocess.run([sys.executable, "-m", "retort_cpu", "run", *map(str, arguments)], capture_output=True, text=True, timeout=300,
+                          env={**os.environ, **environment})
+    assert done.returncode == code, (done.returncode, done.stderr)
+    return done.stdout, done.stderr
+
+
+@test
+def the_command():
+    source, out, model = HERE / "command.parquet", HERE / "command-out.arrow", file("distilbert-classify")
+    pyarrow.parquet.write_table(table(), source)
+    assert "20000 rows in" in command(model, "--input", source, "-o", out, "--threads", 1)[1]
+    check(pyarrow.feather.read_table(out))
+    assert json.loads(command(model, f"--input={source}", "-o", out, "--rows", 100, "--json")[0])["rows"] == 100
+    check(pyarrow.feather.read_table(out), 100)
+    assert "--resume" in command(model, "-i", source, "-o", out, "--resume", code=2)[1]
+    assert "no column 'body'" in command(model, "-i", source, "-o", out, "--text-column", "body", code=3)[1]
+    assert "nowhere" in command(model, "-i", source, "-o", HERE / "nowhere/out.parquet", code=1)[1]
+    (HERE / "without").mkdir()
+    (HERE / "without/pyarrow.py").write_text("raise ImportError('not here')")
+    error = command(model, "-i", source, "-o", out, code=5, PYTHONPATH=f"{HERE}/without:{os.environ['PYTHONPATH']}")[1]
+    assert "pip install pyarrow" in error, error
+    (HERE / "rows.csv").write_text("text\ngood film\n")
+    assert command(model, "--input", HERE / "rows.csv")[0].startswith("text,label,score\ngood film,")  # the program's own
+
+
+main()
