@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What glibc 2.28 has not got, for the wheel on x86-64: functions that came later are system calls here, and a program
+ * What glibc 2.28 has not got, for the wheel: functions that came later are system calls here, and a program
  * starts by the older of two versions. */
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The kernel's struct stat is glibc's on x86-64. Until 2.33 these were __xstat and its relatives. */
+/* The kernel's struct stat is glibc's on x86-64 and aarch64. Until 2.33 these were __xstat and its relatives. */
 int stat64(const char *path, struct stat64 *out);
 int lstat64(const char *path, struct stat64 *out);
 int fstat64(int file, struct stat64 *out);
@@ -36,7 +36,11 @@ int epoll_pwait2(int epoll, struct epoll_event *events, int most, const struct t
  * has no constructors. */
 int old_start(int (*main)(int, char **, char **), int argc, char **argv, void (*init)(void),
               void (*fini)(void), void (*end)(void), void *stack);
+#ifdef __aarch64__
+__asm__(".symver old_start,__libc_start_main@GLIBC_2.17");
+#else
 __asm__(".symver old_start,__libc_start_main@GLIBC_2.2.5");
+#endif
 int __wrap___libc_start_main(int (*main)(int, char **, char **), int argc, char **argv, void (*init)(void),
                              void (*fini)(void), void (*end)(void), void *stack);
 int __wrap___libc_start_main(int (*main)(int, char **, char **), int argc, char **argv, void (*init)(void),
