@@ -23,12 +23,20 @@ def load_model(checkpoint, **how):
     return (AutoModelForSequenceClassification if classifies else AutoModel).from_pretrained(checkpoint, **how).float().eval()
 
 
-def export_onnx(checkpoint, work):
-    """torch's plain export, and ONNX Runtime's fused form of it."""
-    import torch
+def export_onnx(checkpoint, work, model=None, retort=None):
+    """The plain graph, and ONNX Runtime's fused form of it: torch's of the checkpoint, or retort's of its own model."""
     plain, fused = work / "plain.onnx", work / "fused.onnx"
     if fused.exists():
         return
+    if model:
+        subprocess.run([retort, "export", model, "-o", str(plain)], check=True, capture_output=True)
+        subprocess.run([retort, "export", model, "--for", "ort", "-o", str(fused)], check=True, capture_output=True)
+    else:
+        export_checkpoint(checkpoint, plain, fused)
+
+
+def export_checkpoint(checkpoint, plain, fused):
+    import torch
     model = load_model(checkpoint, attn_implementation="eager")
 
     class Called(torch.nn.Module):  # by the names of its arguments
@@ -349,7 +357,7 @@ def load(args, work):
     engines = {}
     keys = [key for key in args.peers.split(",") if key]
     if any(key.startswith(("ort", "openvino")) for key in keys):
-        export_onnx(args.checkpoint, work)
+        export_onnx(args.checkpoint, work, args.model, args.retort)
     for key in keys:
         name, make = PEERS[key]
         try:

@@ -5,7 +5,7 @@ docs/performance.md.
 
 usage: peers.py CHECKPOINT --retort BINARY [--texts F.tsv] [--by-length] [--threads N] [--grid 1x16,8x32,32xtext]
                 [--seconds S] [--reps R] [--peers ort,openvino,…] [--dtypes f32,bf16] [--recipes int8,int4]
-                [--calibration F.tsv] [--work DIR] [--write docs/performance.md --name base]
+                [--calibration F.tsv] [--model M] [--work DIR] [--write docs/performance.md --name base]
 
 CHECKPOINT   a Hugging Face folder of a DistilBERT or BERT classifier, or of an encoder
 PEERS        keys of bench/engines.py: torch, ort, openvino with -bf16, -int8, -int4, ctranslate2-int8, llama-f16, -q8_0,
@@ -14,6 +14,8 @@ F.tsv        of --texts: all its sentences, in file order; with --grid, 32xtext 
              of --calibration: sentences for the quantisers (the peers' take random ids without)
 --by-length  also times the peers on all sentences sorted by length, as sentence-transformers does before it cuts them
              into batches; retort, which pads nothing, gets them in file order in both columns
+M            a float model of retort's with CHECKPOINT's tokenizer, such as a pruned one: all engines run it, the peers from its ONNX
+             exports, with standard operators and with ONNX Runtime's fused ones
 DIR          keeps what the quantisers make, to make it once (`--reps 0` does no more); a temporary folder without
 Needs a Python with numpy and what bench/engines.py says; a peer that is missing is left out and
 said so. Each figure is the median of the repetitions' medians; all engines use the same number of threads, are warm,
@@ -79,7 +81,9 @@ def make_models(args, work):
     models = {}
     for dtype in filter(None, args.dtypes.split(",")):
         path = work / f"{dtype}.retort"
-        if not path.exists():
+        if args.model:
+            path = pathlib.Path(args.model)
+        elif not path.exists():
             subprocess.run([args.retort, "import", args.checkpoint, "--dtype", dtype, "-o", str(path)], check=True,
                            capture_output=True)
         models["retort " + {"f32": "fp32"}.get(dtype, dtype)] = path
@@ -87,8 +91,8 @@ def make_models(args, work):
         path = work / f"{recipe}.retort"
         data = ["--data", args.calibration] if args.calibration and recipe not in ("int8", "int4") else []
         if not path.exists():
-            subprocess.run([args.retort, "quantize", str(work / "f32.retort"), "--recipe", recipe, *data, "-o", str(path)],
-                           check=True, capture_output=True)
+            subprocess.run([args.retort, "quantize", str(args.model or work / "f32.retort"), "--recipe", recipe, *data, "-o",
+                            str(path)], check=True, capture_output=True)
         models[f"retort {recipe}"] = path
     return models
 
@@ -188,16 +192,20 @@ def arguments():
     parser.add_argument("--calibration")
     parser.add_argument("--dtypes", default="f32,bf16")
     parser.add_argument("--recipes", default="")
+    parser.add_argument("--model")
     parser.add_argument("--work", type=pathlib.Path)
     parser.add_argument("--write")
     parser.add_argument("--name", default="table")
     args = parser.parse_args()
+    if args.model and "bf16" in args.dtypes.split(","):
+        parser.error("--model is a model of floats: --dtypes f32")
     if not args.texts and not args.grid:
         args.grid = "1x16,1x32,1x128,1x384,8x32,8x128"
     args.shown = ["CHECKPOINT", "--retort", "BINARY"]
     args.shown += ["--texts", pathlib.Path(args.texts).name] if args.texts else []
     args.shown += ["--grid", args.grid] if args.grid else ["--batch", str(args.batch)]
     args.shown += ["--by-length"] if args.by_length else []
+    args.shown += ["--model", pathlib.Path(args.model).name] if args.model else []
     args.shown += ["--threads", str(args.threads), "--peers", args.peers, "--dtypes", args.dtypes]
     args.shown += ["--recipes", args.recipes] if args.recipes else []
     return args

@@ -69,7 +69,7 @@ static bool runs_here(const kernel_row *row, uint32_t have) {
 }
 
 static void test_rows(void) {
-    uint32_t have = rt_cpu_features();
+    uint32_t have = rt_cpu_features() | RT_CPU_FAST_BF16; /* also what this CPU had better not use */
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char why[256] = "";
         if ((rows[i].needs & have) != rows[i].needs) {
@@ -589,7 +589,7 @@ static const kernel_row *peak_of(const kernel_row *row) {
 }
 
 static int bench(const char *filter) {
-    uint32_t have = rt_cpu_features();
+    uint32_t have = rt_cpu_features() | RT_CPU_FAST_BF16; /* also what this CPU had better not use */
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         bool able = (rows[i].needs & have) == rows[i].needs, named = strstr(rows[i].name, filter) != NULL;
         bool emulated = strstr(rows[i].name, "_emulated") != NULL;

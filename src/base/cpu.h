@@ -13,6 +13,7 @@
     X(AVX512, "avx512") /* F BW CD DQ VL */                                                                  \
     X(AVX512_VNNI, "avx512_vnni")                                                                            \
     X(AVX512_BF16, "avx512_bf16")                                                                            \
+    X(FAST_BF16, "fast_bf16") /* vdpbf16ps does more than FMA */                                             \
     X(AVX_VNNI, "avx_vnni")                                                                                  \
     X(AMX_INT8, "amx_int8")                                                                                  \
     X(AMX_BF16, "amx_bf16")                                                                                  \
