@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 
-from harness import checkpoint, file, main, test
+from harness import HERE, ROOT, checkpoint, file, main, retort, test
 
 import numpy
 
@@ -74,6 +74,64 @@ def forks_under_load():
             stop.set()
             [w.join() for w in workers]
         assert numpy.array_equal(model.scores(TEXTS), wanted)
+
+
+WORKER = """
+import sys
+import retort_cpu
+small, path, unpack = sys.argv[1:]
+retort_cpu.Model(small, threads=1).scores("good film")
+print("begun", flush=True)
+sys.stdin.readline()
+model = retort_cpu.Model(path, threads=1, unpack=unpack)
+for i in range(4):
+    model.scores(["an utterly charming film", "bleak"])
+print("answered", flush=True)
+sys.stdin.readline()
+"""
+
+
+def total(workers, name):
+    """Megabytes of all workers."""
+    found = 0
+    for worker in workers:
+        with open(f"/proc/{worker.pid}/smaps_rollup") as lines:
+            found += next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+    return found / 1024
+
+
+def growth_of_eight(path, unpack):
+    """What eight processes with a model take in addition, in MB: (proportional: what they share counts once, resident)."""
+    command = [sys.executable, "-c", WORKER, file("distilbert-classify"), path, unpack]
+    workers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(8)]
+    try:
+        seen = []
+        for word in ("begun\n", "answered\n"):
+            assert all(worker.stdout.readline() == word for worker in workers)
+            seen.append((total(workers, "Pss"), total(workers, "Rss")))
+            if word == "begun\n":
+                for worker in workers:
+                    worker.stdin.write("\n")
+                    worker.stdin.flush()
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
+    return [after - before for before, after in zip(*seen)]
+
+
+@test
+def eight_processes_share_the_weights():
+    small, whole = str(ROOT / "models/sentiment.retort"), str(HERE / "whole.retort")
+    retort("dequantize", small, "-o", whole)
+    matrices = 6 * 12 * 384 * 384 * 4 / 2**20  # 40 MB: the rows of the word table that no text has are not read
+    own = 8 * 3  # a session, its word cache and its plan
+    shared, resident = growth_of_eight(whole, "auto")
+    assert resident > 8 * matrices and matrices < shared < 1.1 * matrices + own, (shared, resident)
+    shared, resident = growth_of_eight(small, "never")
+    assert shared < os.path.getsize(small) / 2**20 + own, (shared, resident)
+    unpacked, _ = growth_of_eight(small, "always")  # a byte per weight, in each process
+    assert unpacked > shared + 8 * matrices / 4 * 0.9, (unpacked, shared)
 
 
 END = """

@@ -18,7 +18,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(sys.argv[2]) / "test/cli"))
-from harness import ROOT, Skip, close, main, model, rows, test, with_infinite_word
+from harness import HERE, ROOT, Skip, close, main, model, retort, rows, test, with_infinite_word
 
 EXTENSION, BINDIR, PKGLIBDIR, SHAREDIR = map(pathlib.Path, sys.argv[3:7])
 TOP = tempfile.TemporaryDirectory(dir="/tmp")  # short: the name of a socket has 107 bytes
@@ -200,6 +200,69 @@ def statements_are_cancelled():
     start = time.monotonic()
     error = sql("set statement_timeout = 500", f"select count(retort_classify('{name}', 'film ' || i)) from generate_series(1, 1000000000) i", code=1)[1]
     assert "canceling statement due to statement timeout" in error and time.monotonic() - start < 10, error
+
+
+class Session:
+    """A connection that stays open."""
+
+    def __init__(self):
+        command = ["psql", "-h", str(HOME), "-U", "postgres", "-d", "postgres", "-XAtq"]
+        self.psql = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.backend = int(self.ask("select pg_backend_pid()"))
+
+    def begin(self, statement):
+        self.psql.stdin.write(f"{statement};\n")
+        self.psql.stdin.flush()
+
+    def answer(self):
+        return self.psql.stdout.readline().rstrip("\n")
+
+    def ask(self, statement):
+        self.begin(statement)
+        return self.answer()
+
+    def megabytes(self, name):
+        """Of the backend: Pss, in which what n processes share counts an n-th, or Rss."""
+        with open(f"/proc/{self.backend}/smaps_rollup") as lines:
+            return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
+
+    def close(self):
+        self.psql.communicate(timeout=60)
+
+
+@needs_server
+def ten_connections_share_the_weights():
+    whole = HERE / "whole.retort"
+    retort("dequantize", ROOT / "models/sentiment.retort", "-o", whole)
+    name, small = given("whole", whole), given("distilbert-classify")
+    matrices = 6 * 12 * 384 * 384 * 4 / 2**20  # 40 MB: the rows of the word table that no text has are not read
+    sessions = [Session() for _ in range(10)]
+    for session in sessions:
+        session.ask(f"select retort_classify('{small}', 'film')")
+    before = [sum(session.megabytes(kind) for session in sessions) for kind in ("Pss", "Rss")]
+    for session in sessions:
+        session.begin(f"select count(*), sum(retort_score('{name}', 'film ' || i)::float8) from generate_series(1, 40) i")
+    assert len({session.answer() for session in sessions}) == 1  # all at once, the same bits
+    shared, resident = (sum(session.megabytes(kind) for session in sessions) - first for kind, first in zip(("Pss", "Rss"), before))
+    assert resident > 10 * matrices and matrices < shared < 1.1 * matrices + 10 * 3, (shared, resident)
+
+    # One is cancelled, the others go on.
+    long, rest = sessions[0], sessions[1:]
+    long.begin(f"select count(retort_classify('{name}', 'film ' || i)) from generate_series(1, 1000000000) i")
+    for session in rest:
+        session.begin(f"select count(retort_classify('{name}', 'film ' || i)) from generate_series(1, 40) i")
+    time.sleep(0.5)
+    start = time.monotonic()
+    assert sql(f"select pg_cancel_backend({long.backend})")[0] == "t"
+    assert "canceling statement due to user request" in long.answer() and time.monotonic() - start < 10
+    assert all(session.answer() == "40" for session in rest)
+    assert long.ask(f"select retort_classify('{name}', 'an utterly charming film')") == "POSITIVE"
+    most = max(session.megabytes("Pss") for session in sessions)
+    for _ in range(20):  # memory does not grow with the rows
+        long.ask(f"select count(retort_classify('{name}', 'film ' || i)) from generate_series(1, 20) i")
+    assert max(session.megabytes("Pss") for session in sessions) < most + 2
+    for session in sessions:
+        session.close()
 
 
 main()
