@@ -6,9 +6,9 @@ usage: tables.py SHARED WORK --model M.retort --build BUILD [--rows N] [--engine
                  [--write docs/tables.md]
 
 SHARED has data/sst2/train.tsv and data/banking77/train.tsv: their sentences, shuffled, again and again until there are N (default: a million).
-Each engine runs its program of examples/python (a cluster of its own for PostgreSQL, two processes of sqlite3), two threads each, in
-turns with `run`; its answers have to be those of `run`, bit for bit. WORK keeps the rows and what was measured, so a
-run that ended goes on; --again measures anew. Times are those of whole processes, with their start. CPU seconds are those of all processes
+Each engine runs its program of examples/python (a cluster of its own for PostgreSQL, two processes of sqlite3), two threads each. Its
+answers have to be those of `run`, bit for bit, and its speed is a ratio to that of `run` on 50,000 rows before and after it. WORK keeps the
+rows and what was measured, so a run that ended goes on; --again measures anew. Times are those of whole processes, with their start. CPU seconds are those of all processes
 of an engine, and memory is the sum of their proportional set sizes, sampled. --texts: also `run --input` beside `bench --data`
 on 30,000 sentences of SST-2, whose texts bench has tokenized before.
 
@@ -149,10 +149,16 @@ def cleared(path):
 # ---- Engines: each gives what was measured, and leaves answers ----
 
 
-def with_run(args, _name):
-    out = cleared(args.work / "run.jsonl")
+def with_run(args, _name, out="run.jsonl", *more):
+    out = cleared(args.work / out)
     command = [args.build / "app/retort", "run", args.model, "--input", args.work / "rows.jsonl", "--scores", "-o", out, "--threads", args.threads]
-    return watched([(command, None)], {}, args.work / "run.log")
+    return watched([([*command, *more], None)], {}, args.work / "run.log")
+
+
+def run_between(args):
+    """Rows of `run` per CPU second now."""
+    rows = min(args.rows, 50000)
+    return rows / with_run(args, None, "between.jsonl", "--rows", rows)["cpu"]
 
 
 def with_example(args, name):
@@ -304,7 +310,6 @@ def beside_bench(args):
 
 
 def page(args, state):
-    first = state["engines"]["run"]
     lines = [f"Command: `bench/tables.py SHARED WORK --model {os.path.basename(args.model)} --build build --rows {args.rows}`", "",
              f"{args.rows:,} rows: the {state['distinct']:,} sentences of SST-2's and BANKING77's training sets, shuffled, and again until there are as many. "
              f"{args.threads} threads each on {cpu()}, the model `{os.path.basename(args.model)}` of {os.path.getsize(args.model) / 1e6:.1f} MB. All answers "
@@ -314,7 +319,7 @@ def page(args, state):
     for name, (_, title) in ENGINES.items():
         if name in state["engines"]:
             row = state["engines"][name]
-            lines.append(f"| {title} | {args.rows / row['cpu']:,.0f} | {first['cpu'] / row['cpu']:.2f} | {args.rows / row['seconds']:,.0f} | {row['mb']:,.0f} |")
+            lines.append(f"| {title} | {args.rows / row['cpu']:,.0f} | {row['to_run']:.2f} | {args.rows / row['seconds']:,.0f} | {row['mb']:,.0f} |")
     others = [row["others"] for row in state["engines"].values() if row["others"] is not None]
     lines += ["", f"Others used {100 * min(others):.0f} to {100 * max(others):.0f} % of the CPUs meanwhile, so compare CPU seconds: wall-clock times say more about them."]
     if "beside" in state:
@@ -344,20 +349,22 @@ def main():
     kept = args.work / "measured.json"
     state = json.loads(kept.read_text()) if kept.exists() and not args.again else {"engines": {}}
     state["distinct"] = len({text for name in ("sst2", "banking77") for text in sentences(args.shared / f"data/{name}/train.tsv")})
+    if args.texts and "beside" not in state:
+        state["beside"] = beside_bench(args)
+        kept.write_text(json.dumps(state, indent=1))
     wanted = None
     for name in ["run", *(name for name in args.engines.split(",") if name != "run")]:
         if name not in state["engines"]:
-            state["engines"][name] = ENGINES[name][0](args, name)
+            before = run_between(args)
+            row = state["engines"][name] = ENGINES[name][0](args, name)
+            row["to_run"] = args.rows / row["cpu"] / ((before + run_between(args)) / 2)
         if name == "run":
             wanted = answers_of(args, "run")
         else:
             compare(args, name, wanted)
         kept.write_text(json.dumps(state, indent=1))
         row = state["engines"][name]
-        print(f"{name}: {args.rows / row['seconds']:.0f} rows/s, {args.rows / row['cpu']:.0f} rows per CPU second, {row['mb']:.0f} MB", flush=True)
-    if args.texts and "beside" not in state:
-        state["beside"] = beside_bench(args)
-        kept.write_text(json.dumps(state, indent=1))
+        print(f"{name}: {args.rows / row['seconds']:.0f} rows/s, {args.rows / row['cpu']:.0f} rows per CPU second, {row['to_run']:.2f} of run, {row['mb']:.0f} MB", flush=True)
     print(page(args, state))
     if args.write:
         write_block(args.write, "tables", page(args, state))

@@ -98,4 +98,30 @@ def spark_functions():
         assert numpy.array_equal(numpy.float32(rows[i]["scores"]), [scores[label] for label in labels]), (rows[i], scores)
 
 
+THREADS = """
+import os, sys
+import pyarrow
+from pyspark.sql import SparkSession
+
+def threads(batches):
+    from retort_cpu._library import threads_here
+    for batch in batches:
+        yield pyarrow.record_batch([pyarrow.array([threads_here()] * len(batch), pyarrow.int64())], ["threads"])
+
+os.environ["PYSPARK_PYTHON"] = sys.executable
+spark = SparkSession.builder.master("local[2]").config("spark.task.cpus", sys.argv[1]).getOrCreate()
+print("threads", spark.range(1).mapInArrow(threads, "threads long").collect()[0].threads)
+"""
+
+
+@test
+def spark_says_how_many_threads():
+    has("pyarrow", "pyspark")
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    for cpus in ("1", "2"):
+        done = subprocess.run([sys.executable, "-c", THREADS, cpus], capture_output=True, text=True, timeout=500, cwd=HERE,
+                              env={**environment, "SPARK_LOCAL_IP": "127.0.0.1"})
+        assert f"threads {min(int(cpus), len(os.sched_getaffinity(0)))}\n" in done.stdout, (done.stdout, done.stderr[-2000:])
+
+
 main()
