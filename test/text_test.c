@@ -5,6 +5,7 @@
 #include "format/json.h"
 #include "text/regex.h"
 #include "text/charsmap.h"
+#include "text/piece_trie.h"
 #include "text/state.h"
 #include "text/unicode.h"
 #include "base/utf8.h"
@@ -383,18 +384,69 @@ static void check_unigram_decoding(const rt_tokenizer *tokenizer, const char *mo
     fclose(file);
 }
 
+/* As files had it that were written before pieces were marked as whole: another name, and no marks. */
+static rt_tokenizer *without_marks(const rt_packed_tokenizer *packed, uint8_t **table) {
+    enum { BLOCK_HEAD = 64, TABLE_HEAD = 40 };
+    rt_packed_tokenizer old = *packed;
+    rt_tokenizer *tokenizer = NULL;
+    uint64_t units, marks = 0;
+    *table = aligned_alloc(64, packed->table_size);
+    memcpy(*table, packed->table, packed->table_size);
+    uint8_t *head = *table + BLOCK_HEAD;
+    assert_memory_equal(head, "unigram2", 8);
+    memcpy(head, "unigram1", 8);
+    memcpy(&units, head + 8, sizeof units);
+    uint64_t *unit = (uint64_t *)(void *)(head + TABLE_HEAD);
+    for (uint64_t i = 0; i < units; i++) {
+        bool marked = (uint32_t)(unit[i] >> 32) != RT_TRIE_ID && (unit[i] >> 32 & RT_TRIE_WHOLE);
+        marks += marked;
+        if (marked) unit[i] &= ~((uint64_t)RT_TRIE_WHOLE << 32);
+    }
+    assert_true(marks > 0);
+    old.table = *table;
+    assert_int_equal(rt_tokenizer_unpack(&tokenizer, "old", &old, NULL), RETORT_OK);
+    return tokenizer;
+}
+
 static void test_unigram_cases(void **state) {
     (void)state;
     json_t *models = load_unigram_models(), *model;
     const char *name;
     json_object_foreach(models, name, model) {
+        uint8_t *table;
         packed_pair pair = pack_pair(tokenizer_of(model));
+        rt_tokenizer *old = without_marks(&pair.packed, &table);
         run_cases_of(pair.made, "unigram_cases.jsonl", name);
         run_cases_of(pair.copy, "unigram_cases.jsonl", name);
+        run_cases_of(old, "unigram_cases.jsonl", name);
         check_unigram_decoding(pair.copy, name);
+        pair.copy->split = rt_split_by_rows;
+        run_cases_of(pair.copy, "unigram_cases.jsonl", name);
+        rt_tokenizer_free(old);
+        free(table);
         free_pair(&pair);
     }
     json_decref(models);
+}
+
+/* A word that is a piece, but of which its parts have the larger sum, or, of "cd", the same. */
+static void test_pieces_that_lose(void **state) {
+    (void)state;
+    json_t *vocab =
+        json_pack("[[s,f],[s,f],[s,f],[s,f],[s,f],[s,f],[s,f],[s,f]]", "<unk>", 0.0, "\u2581", -1.0, "a",
+                  -1.0, "b", -1.0, "\u2581ab", -3.5, "\u2581cd", -3.0, "c", -1.0, "d", -1.0);
+    json_t *model = json_pack("{s:{s:s},s:{s:s,s:i,s:o}}", "pre_tokenizer", "type", "Metaspace", "model",
+                              "type", "Unigram", "unk_id", 0, "vocab", vocab);
+    packed_pair pair = pack_pair(tokenizer_of(model));
+    const int32_t expected[] = {1, 2, 3, 5, 1, 2, 5};
+    rt_encoding got = {0};
+    retort_text text = {.text = "ab cd a cd", .length = 10};
+    assert_int_equal(rt_encode(pair.copy, &text, &(rt_encode_options){0}, &got, NULL), RETORT_OK);
+    assert_int_equal(got.count, sizeof expected / sizeof *expected);
+    assert_memory_equal(got.ids, expected, sizeof expected);
+    rt_encoding_free(&got);
+    free_pair(&pair);
+    json_decref(model);
 }
 
 /* A sentencepiece .model of a class, packed and not. */
@@ -1161,6 +1213,7 @@ int main(void) {
         cmocka_unit_test(test_unknown_ids_are_not_decoded),
         cmocka_unit_test(test_packed_is_the_same),
         cmocka_unit_test(test_unigram_cases),
+        cmocka_unit_test(test_pieces_that_lose),
         cmocka_unit_test(test_sentencepiece_files),
         cmocka_unit_test(test_what_sentencepiece_refuses),
         cmocka_unit_test(test_sentencepiece_of_real_texts),

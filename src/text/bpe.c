@@ -160,10 +160,10 @@ static inline bool tokenize(const void *data, const rt_normalized *text, rt_word
     }
     rt_segment *segment = rt_word_slot(tokens, bytes, length);
     if (segment != NULL && rt_segment_holds(segment, bytes, length))
-        return rt_recall_word(segment, points, number, tokens);
+        return rt_recall_word(segment, points, 0, number, tokens);
     if (!merge_word(model, points, bytes, length, number, tokens)) return false;
     if (segment != NULL) rt_remember_word(segment, bytes, length, tokens, first);
-    rt_place_tokens(tokens, first, points);
+    rt_place_tokens(tokens, first, points, 0);
     return true;
 }
 

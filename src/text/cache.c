@@ -70,13 +70,14 @@ rt_segment *rt_word_cache_slot(const rt_word_cache *cache, const uint8_t *bytes,
     return slot->length > 0 && (other->length == 0 || rt_segment_holds(other, bytes, length)) ? other : slot;
 }
 
-bool rt_recall_word(const rt_segment *segment, const rt_point *points, int32_t number, rt_tokens *tokens) {
+bool rt_recall_word(const rt_segment *segment, const rt_point *points, size_t added, int32_t number,
+                    rt_tokens *tokens) {
     size_t need = tokens->count + segment->count;
     if (!rt_grow((void **)&tokens->data, &tokens->capacity, need, sizeof *tokens->data)) return false;
     for (size_t i = 0; i < segment->count; i++) {
         tokens->data[tokens->count++] = (rt_token){.id = segment->ids[i],
-                                                   points[segment->start[i]].source,
-                                                   points[segment->end[i] - 1].source + 1,
+                                                   rt_source_of(points, added, segment->start[i]),
+                                                   rt_source_of(points, added, segment->end[i] - 1u) + 1,
                                                    number};
     }
     return true;

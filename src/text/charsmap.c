@@ -52,18 +52,44 @@ static const uint8_t *string_at(const rt_charsmap *map, uint32_t at, size_t *siz
     return string;
 }
 
+typedef enum key_state { NO_KEY, KEY_GOES_ON, KEY_ENDS } key_state;
+
+/* Goes on by a byte from the children at *at, to its own. */
+static inline key_state step(const rt_charsmap *map, uint32_t *at, uint8_t byte) {
+    *at ^= byte;
+    if (byte == 0 || *at >= map->count) return NO_KEY;
+    uint32_t unit = unit_at(map, *at);
+    if (label_of(unit) != byte) return NO_KEY;
+    *at ^= offset_of(unit);
+    return has_value(unit) ? KEY_ENDS : KEY_GOES_ON;
+}
+
 const uint8_t *rt_charsmap_find(const rt_charsmap *map, const uint8_t *bytes, size_t length, size_t *size) {
     uint32_t at = offset_of(unit_at(map, 0));
-    for (size_t i = 0; i < length && bytes[i] != 0; i++) {
-        at ^= bytes[i];
-        if (at >= map->count) return NULL;
-        uint32_t unit = unit_at(map, at);
-        if (label_of(unit) != bytes[i]) return NULL;
-        at ^= offset_of(unit);
-        if (!has_value(unit)) continue;
-        return at < map->count ? string_at(map, unit_at(map, at) & 0x7FFFFFFF, size) : NULL;
+    key_state state = KEY_GOES_ON;
+    for (size_t i = 0; i < length && state == KEY_GOES_ON; i++) state = step(map, &at, bytes[i]);
+    if (state != KEY_ENDS || at >= map->count) return NULL;
+    return string_at(map, unit_at(map, at) & 0x7FFFFFFF, size);
+}
+
+/* Of 64 characters from `first` on, which differ in their last byte. */
+static uint64_t find_keys(const rt_charsmap *map, uint32_t first) {
+    uint8_t bytes[4];
+    size_t last = rt_utf8_put(bytes, first) - 1;
+    uint32_t at = offset_of(unit_at(map, 0));
+    uint64_t keys = 0;
+    key_state state = KEY_GOES_ON;
+    for (size_t i = 0; i < last && state == KEY_GOES_ON; i++) state = step(map, &at, bytes[i]);
+    if (state == KEY_ENDS) return UINT64_MAX;
+    for (uint32_t i = 0; i < 64 && state == KEY_GOES_ON; i++) {
+        uint32_t child = at;
+        if (step(map, &child, (uint8_t)(bytes[last] + i)) == KEY_ENDS) keys |= UINT64_C(1) << i;
     }
-    return NULL;
+    return keys;
+}
+
+void rt_charsmap_keys(const rt_charsmap *map, uint64_t *keys) {
+    for (uint32_t i = 0; i < RT_CHARSMAP_KEYS; i++) keys[i] = find_keys(map, 64 * i);
 }
 
 /* ---- Checks ---- */

@@ -17,6 +17,9 @@ typedef struct rt_charsmap {
 bool rt_charsmap_open(rt_charsmap *map, const void *data, size_t size);
 /* What the shortest key that these bytes begin with becomes; NULL: there is none. */
 const uint8_t *rt_charsmap_find(const rt_charsmap *map, const uint8_t *bytes, size_t length, size_t *size);
+/* Sets the bits of the characters below U+10000 that have one: bit i of keys[k] is that of character 64 k + i. */
+enum { RT_CHARSMAP_KEYS = 0x10000 / 64 };
+void rt_charsmap_keys(const rt_charsmap *map, uint64_t *keys /* [RT_CHARSMAP_KEYS] */);
 /* Refuses a map that no sentencepiece has made: a trie with loops or that points outside, strings that are no text. */
 retort_status rt_charsmap_check(const char *name, const uint8_t *data, size_t size, retort_error *err);
 

@@ -53,8 +53,7 @@ const rt_metaspace *rt_metaspace_read(const rt_component_reader *in, const json_
     return *status == RETORT_OK ? out : NULL;
 }
 
-/* Whether a mark goes in front of a word that begins with this. */
-static bool prepends(const rt_metaspace *metaspace, const rt_point *first) {
+bool rt_metaspace_prepends(const rt_metaspace *metaspace, const rt_point *first) {
     if (first->point == ' ' || first->point == metaspace->mark) return false;
     return metaspace->prepend == RT_PREPEND_ALWAYS ||
            (metaspace->prepend == RT_PREPEND_FIRST && first->source == 0);
@@ -65,7 +64,7 @@ static bool cut_word(const rt_metaspace *metaspace, const rt_point *points, size
     if (count == 0) return true;
     if (!rt_step_room(out, count + 1)) return false;
     size_t from = out->count;
-    if (prepends(metaspace, points)) rt_step_keep(out, metaspace->mark, points[0].source);
+    if (rt_metaspace_prepends(metaspace, points)) rt_step_keep(out, metaspace->mark, points[0].source);
     for (size_t i = 0; i < count; i++) {
         uint32_t point = points[i].point == ' ' ? metaspace->mark : points[i].point;
         if (point == metaspace->mark && metaspace->split && out->count > from) {

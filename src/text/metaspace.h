@@ -17,5 +17,7 @@ typedef struct rt_metaspace {
 /* `part` NULL: the defaults. `what` names the component in errors. NULL: *status says why. */
 const rt_metaspace *rt_metaspace_read(const rt_component_reader *in, const json_t *part, const char *what,
                                       retort_status *status);
+/* Whether a mark goes in front of a text that begins with this. */
+bool rt_metaspace_prepends(const rt_metaspace *metaspace, const rt_point *first);
 
 #endif

@@ -40,6 +40,15 @@ int32_t rt_trie_find(const rt_piece_trie *trie, const uint8_t *bytes, size_t len
     return place.id;
 }
 
+void rt_trie_mark(uint64_t *units, uint32_t root, const uint8_t *bytes, size_t length) {
+    uint32_t base = root, at = 0;
+    for (size_t i = 0; i < length; i++) {
+        at = base ^ bytes[i];
+        base = (uint32_t)units[at] >> RT_TRIE_BASE_SHIFT;
+    }
+    units[at] |= (uint64_t)RT_TRIE_WHOLE << 32;
+}
+
 /* ---- Sorting ---- */
 
 typedef struct sort_key {
@@ -195,9 +204,9 @@ static bool add_children(builder *b, const trie_range *range, uint32_t *base) {
     if (!place(b, bytes, count, base)) return false;
     for (size_t i = 0; i < count; i++) {
         trie_range child = {from[i], from[i + 1], range->depth + 1, *base ^ bytes[i]};
-        int32_t id = -1;
-        if (length_of(b, child.from) == child.depth) id = (int32_t)b->sorted[child.from++];
-        b->units[child.unit] = (uint64_t)(uint32_t)id << 32 | RT_TRIE_USED | bytes[i];
+        uint32_t id = RT_TRIE_ID;
+        if (length_of(b, child.from) == child.depth) id = b->sorted[child.from++];
+        b->units[child.unit] = (uint64_t)id << 32 | RT_TRIE_USED | bytes[i];
         if (child.from == child.to) continue;
         if (!rt_grow((void **)&b->stack, &b->stack_capacity, b->depth + 1, sizeof *b->stack)) return false;
         b->stack[b->depth++] = child;

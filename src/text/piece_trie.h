@@ -10,7 +10,7 @@
 #include "base/memory.h"
 
 /* From the lowest bit: the byte, 1 if the unit is in use, the base of its children (23 bits; 0 where it has none, as
- * the first 256 units are empty); then the piece that ends here, or -1. */
+ * the first 256 units are empty); then the piece that ends here, or RT_TRIE_ID, and, of a piece, the mark RT_TRIE_WHOLE. */
 typedef struct rt_piece_trie {
     const uint64_t *units; /* [count] */
     size_t count;
@@ -18,6 +18,7 @@ typedef struct rt_piece_trie {
 } rt_piece_trie;
 
 enum { RT_TRIE_BASE_SHIFT = 9, RT_TRIE_USED = 0x100, RT_TRIE_MAX = 1 << 23 };
+enum { RT_TRIE_WHOLE = 1 << 30, RT_TRIE_ID = RT_TRIE_WHOLE - 1 };
 
 /* A place in the trie; begin with {trie->root, -1}. */
 typedef struct rt_trie_place {
@@ -32,12 +33,16 @@ static inline bool rt_trie_step(const rt_piece_trie *trie, rt_trie_place *place,
     uint64_t unit = trie->units[at];
     if (((uint32_t)unit & 0x1FF) != (RT_TRIE_USED | (uint32_t)byte)) return false;
     place->base = (uint32_t)unit >> RT_TRIE_BASE_SHIFT;
-    place->id = (int32_t)(unit >> 32);
+    uint32_t id = (uint32_t)(unit >> 32) & RT_TRIE_ID;
+    place->id = id == RT_TRIE_ID ? -1 : (int32_t)id;
     return true;
 }
 
 /* Id of a piece, or -1. */
 int32_t rt_trie_find(const rt_piece_trie *trie, const uint8_t *bytes, size_t length);
+
+/* Marks a piece that is in the trie. */
+void rt_trie_mark(uint64_t *units, uint32_t root, const uint8_t *bytes, size_t length);
 
 /* Appends the units to `out`. Piece i is text[starts[i] … starts[i + 1] - 1), none empty pieces count; of equal ones the
  * last stays. RETORT_LIMIT when there are too many. */

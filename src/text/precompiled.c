@@ -15,11 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CLUSTER_BYTES = 6, ASCII = 128 };
+enum { CLUSTER_BYTES = 6 };
 
 typedef struct precompiled {
     rt_charsmap map;
-    bool plain[ASCII]; /* characters that stay */
+    /* Characters below U+10000 that may change, or belong to a cluster of several: most texts have few. */
+    uint64_t special[RT_CHARSMAP_KEYS];
 } precompiled;
 
 /* ---- On a text ---------------------------------------------------------------------------------------- */
@@ -81,28 +82,31 @@ static bool put_cluster(const precompiled *data, rt_normalized *text, const rt_p
     return fine;
 }
 
-static bool is_plain(const precompiled *data, const rt_point *points, size_t at, size_t count) {
-    enum { FIRST_ATTACHED = 0x300 };
-    return points[at].point < ASCII && data->plain[points[at].point] &&
-           (at + 1 == count || points[at + 1].point < FIRST_ATTACHED);
+static inline bool is_special(const precompiled *data, uint32_t point) {
+    return point >= 64 * RT_CHARSMAP_KEYS || (data->special[point / 64] >> (point % 64) & 1);
+}
+
+/* The end of the characters from `at` on that stay as they are: a special one may belong to the cluster of the one before
+ * it. */
+static size_t plain_end(const precompiled *data, const rt_point *points, size_t at, size_t count) {
+    size_t end = at;
+    while (end < count && !is_special(data, points[end].point)) end++;
+    return end == count || end == at ? end : end - 1;
 }
 
 static bool step(const void *of, rt_normalized *text) {
     const precompiled *data = of;
-    size_t at = 0, count = text->count;
-    while (at < count && is_plain(data, text->points, at, count)) at++;
+    size_t count = text->count, at = plain_end(data, text->points, 0, count);
     if (at == count) return true;
     const rt_point *in = rt_step_begin(text, &count, count);
     if (in == NULL) return false;
     for (at = 0; at < count;) {
-        size_t end = at + 1;
-        if (is_plain(data, in, at, count)) {
-            if (!rt_step_room(text, 1)) return false;
-            rt_step_put(text, in[at].point, 0);
-        } else {
-            end = cluster_end(in, at, count);
-            if (!put_cluster(data, text, in + at, end - at)) return false;
-        }
+        size_t end = plain_end(data, in, at, count);
+        if (!rt_step_room(text, end - at)) return false;
+        for (; at < end; at++) rt_step_put(text, in[at].point, 0);
+        if (at == count) break;
+        end = cluster_end(in, at, count);
+        if (!put_cluster(data, text, in + at, end - at)) return false;
         at = end;
     }
     rt_step_end(text, in, count, 0);
@@ -132,10 +136,10 @@ static retort_status read_part(const rt_component_reader *in, const json_t *part
     if (data == NULL) return rt_fail_nomem(in->err, sizeof *data);
     if (!rt_charsmap_open(&data->map, in->map, in->map_size))
         return rt_fail(in->err, RETORT_FORMAT, "%s: normalizer: the character map is damaged", in->name);
-    for (size_t i = 0; i < ASCII; i++) {
-        size_t length;
-        uint8_t byte = (uint8_t)i;
-        data->plain[byte] = byte != '\r' && rt_charsmap_find(&data->map, &byte, 1, &length) == NULL;
+    rt_charsmap_keys(&data->map, data->special);
+    for (uint32_t point = 0; point < 64 * RT_CHARSMAP_KEYS; point++) {
+        uint64_t joins = (rt_form(point)->flags & (RT_FORM_ATTACH | RT_FORM_PREPEND | RT_FORM_CONTROL)) != 0;
+        data->special[point / 64] |= joins << (point % 64);
     }
     out->data = data;
     return RETORT_OK;

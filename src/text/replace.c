@@ -55,10 +55,14 @@ static const struct {
 
 static bool step(const void *data, rt_normalized *text) {
     const replace *to = data;
-    size_t count;
-    const rt_point *in = rt_step_begin(text, &count, text->count);
+    size_t count = text->count, first = 0;
+    while (first < count && to->match(to, text->points + first, count - first) == 0) first++;
+    if (first == count) return true;
+    const rt_point *in = rt_step_begin(text, &count, count);
     if (in == NULL) return false;
-    for (size_t i = 0; i < count;) {
+    memcpy(text->points, in, first * sizeof *in);
+    text->count = first;
+    for (size_t i = first; i < count;) {
         size_t length = to->match(to, in + i, count - i);
         if (length == 0) {
             rt_step_keep(text, in[i].point, in[i].source);

@@ -85,17 +85,24 @@ static inline rt_segment *rt_word_slot(const rt_tokens *tokens, const uint8_t *b
     bool fits = tokens->words != NULL && length > 0 && length <= RT_SEGMENT_MAX;
     return fits ? rt_word_cache_slot(tokens->words, bytes, length) : NULL;
 }
+/* The code point of the original text that point `at` of a word comes from, whose points in the text begin at *points. Where
+ * `added` is 1, a mark was put before them, which belongs to the first. */
+static inline uint32_t rt_source_of(const rt_point *points, size_t added, size_t at) {
+    return points[at > added ? at - added : 0].source;
+}
 /* Appends the tokens of a word. False when out of memory. */
-bool rt_recall_word(const rt_segment *segment, const rt_point *points, int32_t number, rt_tokens *tokens);
+bool rt_recall_word(const rt_segment *segment, const rt_point *points, size_t added, int32_t number,
+                    rt_tokens *tokens);
 /* Remembers the tokens from `first` on as those of a word, unless they are too many. */
 void rt_remember_word(rt_segment *segment, const uint8_t *bytes, size_t length, const rt_tokens *tokens,
                       size_t first);
-/* From points of a word, which begins at *points, to code points of the original text. */
-static inline void rt_place_tokens(const rt_tokens *tokens, size_t first, const rt_point *points) {
+/* From points of a word to code points of the original text. */
+static inline void rt_place_tokens(const rt_tokens *tokens, size_t first, const rt_point *points,
+                                   size_t added) {
     for (size_t i = first; i < tokens->count; i++) {
         rt_token *token = &tokens->data[i];
-        token->start = points[token->start].source;
-        token->end = points[token->end - 1].source + 1;
+        token->start = rt_source_of(points, added, token->start);
+        token->end = rt_source_of(points, added, token->end - 1) + 1;
     }
 }
 

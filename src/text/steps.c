@@ -41,8 +41,9 @@ bool rt_normalized_read(rt_normalized *out, const uint8_t *text, size_t size, ui
     if (!rt_step_room(out, size)) return false;
     rt_point *points = out->points;
     while (text < end) {
-        uint32_t point;
-        text += rt_utf8_take(text, end, &point);
+        uint32_t point = *text;
+        size_t length = point < 0x80 ? 1 : rt_utf8_take(text, end, &point);
+        text += length;
         *points++ = (rt_point){.point = point, .source = source};
         source++;
     }

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Unigram (Kudo, 2018): of all ways to make a word of pieces the one with the largest sum of scores, found by Viterbi's
- * algorithm from left to right. A character that is no piece is unknown, at a score below that of every piece. Sums are
- * those of Hugging Face, in double and in the same order: many ways tie but for the rounding. */
-#include "text/metaspace.h"
-#include "text/piece_trie.h"
-#include "text/state.h"
+ * Unigram: its table, from a tokenizer.json or from pieces of another one, and back. */
+#include "text/unigram.h"
 
-#include "base/utf8.h"
+#include "text/metaspace.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -25,190 +21,20 @@ typedef struct table_header {
     uint64_t units, count, text;
     uint32_t root, zero;
 } table_header;
-static const char MAGIC[8] = "unigram1";
-
-typedef struct unigram {
-    rt_piece_trie trie;
-    const double *scores;   /* [count + 1], the last one -infinity */
-    const uint32_t *starts; /* [count + 1] */
-    const char *text;
-    size_t count, text_size;
-    double unknown_score;
-    int32_t unknown;
-    bool has_bytes;       /* an unknown character becomes its bytes */
-    int32_t bytes[BYTES]; /* ids of <0x00> … <0xFF> */
-} unigram;
-
-/* The best way to a character. */
-typedef struct lattice_node {
-    double best;
-    int32_t id;    /* of the last piece on it */
-    uint32_t from; /* the character that this begins with */
-    uint32_t to;   /* of the piece that begins here, on the best way to the end: the character behind it */
-} lattice_node;
-
-/* A piece that is being read: how far, and the best way to where it began. */
-typedef struct piece_walk {
-    double best;
-    uint32_t base, from;
-} piece_walk;
-
-/* All pieces that may still go on, in the order of where they began, read at the same time, byte by byte: so no branch
- * depends on a unit that misses the cache. One start after the other is about as fast: 7.8 and 7.4 times Hugging Face on
- * twelve languages, 13.7 and 15.0 on English. */
-typedef struct walk_set {
-    piece_walk walks[RT_PIECE_MAX + 1];
-    size_t count;
-} walk_set;
-
-/* ---- Words to tokens ---------------------------------------------------------------------------------- */
-
-/* Where a walk gets to by a byte. `used` is false where no piece goes on. */
-typedef struct trie_unit {
-    uint32_t base, id;
-    bool used;
-} trie_unit;
-
-static inline trie_unit step_of(const rt_piece_trie *trie, uint32_t base, uint8_t byte) {
-    uint32_t at = base ^ byte;
-    uint64_t unit = trie->units[at < trie->count ? at : 0];
-    bool used = ((uint32_t)unit & 0x1FF) == (RT_TRIE_USED | (uint32_t)byte);
-    return (trie_unit){(uint32_t)unit >> RT_TRIE_BASE_SHIFT, (uint32_t)(unit >> 32), used};
-}
-
-/* A byte within a character. */
-static inline void step_all(const unigram *model, walk_set *set, uint8_t byte) {
-    size_t kept = 0;
-    for (size_t i = 0; i < set->count; i++) {
-        piece_walk walk = set->walks[i];
-        trie_unit unit = step_of(&model->trie, walk.base, byte);
-        walk.base = unit.base;
-        set->walks[kept] = walk;
-        kept += unit.used && unit.base != 0;
-    }
-    set->count = kept;
-}
-
-/* The last byte of character `last`: the best of the pieces that end with it. If it is none itself, it is unknown. Of
- * equal ways the one whose last piece began first stays. */
-static inline lattice_node end_all(const unigram *model, walk_set *set, uint8_t byte, uint32_t last,
-                                   double before) {
-    lattice_node node = {.best = -INFINITY};
-    bool known = false;
-    size_t kept = 0;
-    for (size_t i = 0; i < set->count; i++) {
-        piece_walk walk = set->walks[i];
-        trie_unit unit = step_of(&model->trie, walk.base, byte);
-        size_t id =
-            unit.used && unit.id < model->count ? unit.id : model->count; /* whose score is -infinity */
-        double score = model->scores[id] + walk.best;
-        bool better = score > node.best;
-        node.best = better ? score : node.best;
-        node.id = better ? (int32_t)id : node.id;
-        node.from = better ? walk.from : node.from;
-        known |= walk.from == last && id < model->count;
-        walk.base = unit.base;
-        set->walks[kept] = walk;
-        kept += unit.used && unit.base != 0;
-    }
-    set->count = kept;
-    double score = model->unknown_score + before;
-    if (!known && score > node.best) node = (lattice_node){.best = score, .id = model->unknown, .from = last};
-    return node;
-}
-
-/* No piece is longer than RT_PIECE_MAX, but a table that somebody has changed may go on. */
-static inline void begin_walk(const unigram *model, walk_set *set, uint32_t from, double best) {
-    if (set->count > RT_PIECE_MAX) memmove(set->walks, set->walks + 1, --set->count * sizeof *set->walks);
-    set->walks[set->count++] = (piece_walk){.best = best, .base = model->trie.root, .from = from};
-}
-
-/* From the end back, then each node knows where its piece ends. */
-static void link_best(lattice_node *nodes, uint32_t count) {
-    for (uint32_t at = count; at > 0;) {
-        uint32_t from = nodes[at].from;
-        nodes[from].to = at;
-        at = from;
-    }
-}
-
-/* A run of unknown characters: the piece that all of them are, their bytes, or one unknown token. */
-static bool push_unknown(const unigram *model, const uint8_t *bytes, size_t length, rt_token token,
-                         rt_tokens *tokens) {
-    int32_t id = rt_trie_find(&model->trie, bytes, length);
-    bool is_piece = id >= 0 && (size_t)id < model->count;
-    if (is_piece || !model->has_bytes) {
-        token.id = is_piece ? id : model->unknown;
-        return rt_tokens_push(tokens, token);
-    }
-    for (size_t i = 0; i < length; i++) {
-        token.id = model->bytes[bytes[i]];
-        if (!rt_tokens_push(tokens, token)) return false;
-    }
-    return true;
-}
-
-static bool push_best(const unigram *model, const rt_point *points, const uint8_t *bytes,
-                      const lattice_node *nodes, uint32_t count, int32_t number, rt_tokens *tokens) {
-    for (uint32_t at = 0, end; at < count; at = end) {
-        end = nodes[at].to;
-        rt_token token = {.id = nodes[end].id, .start = at, .word = number};
-        bool unknown = token.id == model->unknown;
-        while (unknown && end < count && nodes[nodes[end].to].id == model->unknown) end = nodes[end].to;
-        token.end = end;
-        bool pushed = unknown ? push_unknown(model, bytes + points[at].at, points[end].at - points[at].at,
-                                             token, tokens)
-                              : rt_tokens_push(tokens, token);
-        if (!pushed) return false;
-    }
-    return true;
-}
-
-/* Viterbi's algorithm over a word. */
-static bool find_best(const unigram *model, const rt_point *points, const uint8_t *bytes, uint32_t count,
-                      int32_t number, rt_tokens *tokens) {
-    size_t size = ((size_t)count + 1) * sizeof(lattice_node);
-    if (size > tokens->work_capacity && !rt_grow(&tokens->work, &tokens->work_capacity, size, 1))
-        return false;
-    lattice_node *nodes = tokens->work;
-    walk_set set;
-    set.count = 0;
-    nodes[0].best = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t at = points[i].at, last = points[i + 1].at - 1;
-        begin_walk(model, &set, i, nodes[i].best);
-        for (; at < last; at++) step_all(model, &set, bytes[at]);
-        nodes[i + 1] = end_all(model, &set, bytes[last], i, nodes[i].best);
-    }
-    link_best(nodes, count);
-    return push_best(model, points, bytes, nodes, count, number, tokens);
-}
-
-static bool tokenize(const void *data, const rt_normalized *text, rt_word word, int32_t number,
-                     rt_tokens *tokens) {
-    const rt_point *points = text->points + word.from;
-    const uint8_t *bytes = text->bytes + points->at;
-    size_t count = word.to - word.from, length = points[count].at - points->at, first = tokens->count;
-    rt_segment *segment = rt_word_slot(tokens, bytes, length);
-    if (segment != NULL && rt_segment_holds(segment, bytes, length))
-        return rt_recall_word(segment, points, number, tokens);
-    if (!find_best(data, points, text->bytes, (uint32_t)count, number, tokens)) return false;
-    if (segment != NULL) rt_remember_word(segment, bytes, length, tokens, first);
-    rt_place_tokens(tokens, first, points);
-    return true;
-}
+static const char MAGIC[8] = "unigram2";
+static const char UNMARKED[8] = "unigram1"; /* of older files: no piece is marked as whole */
 
 /* ---- Pieces ------------------------------------------------------------------------------------------- */
 
 static int32_t find(const void *data, const char *piece, size_t length) {
-    const unigram *model = data;
+    const rt_unigram *model = data;
     int32_t id = rt_trie_find(&model->trie, (const uint8_t *)piece, length);
     return id >= 0 && (size_t)id < model->count ? id : -1;
 }
 
 /* A piece that the table does not really hold has no length. */
 static const char *piece_of(const void *data, size_t id, size_t *length) {
-    const unigram *model = data;
+    const rt_unigram *model = data;
     uint32_t from = model->starts[id], to = model->starts[id + 1];
     *length = 0;
     if (from >= to || to > model->text_size || to - from > RT_PIECE_MAX + 1 || model->text[to - 1] != '\0')
@@ -232,11 +58,43 @@ static void free_list(piece_list *list) {
     free(list->scores);
 }
 
-static retort_status write_table(const piece_list *list, rt_buffer *table, retort_error *err) {
+static double unknown_score(const double *scores, size_t count) {
+    double least = scores[0];
+    for (size_t i = 1; i < count; i++) least = fmin(least, scores[i]);
+    return least - UNKNOWN_PENALTY;
+}
+
+/* Marks the pieces that are the best way to make themselves. False when out of memory. */
+static bool mark_whole(const piece_list *list, uint64_t *units, size_t count, uint32_t root,
+                       json_int_t unknown) {
+    const rt_unigram model = {.trie = {units, count, root},
+                              .scores = list->scores,
+                              .count = list->count,
+                              .unknown_score = unknown_score(list->scores, list->count),
+                              .unknown = (int32_t)unknown};
+    void *work = NULL;
+    size_t capacity = 0;
+    bool fine = true;
+    for (size_t i = 0; fine && i < list->count; i++) {
+        const uint8_t *piece = (const uint8_t *)list->text.data + list->starts[i];
+        size_t length = list->starts[i + 1] - list->starts[i] - 1;
+        bool whole;
+        fine = rt_unigram_is_whole(&model, (int32_t)i, piece, length, &work, &capacity, &whole);
+        if (fine && whole) rt_trie_mark(units, root, piece, length);
+    }
+    free(work);
+    return fine;
+}
+
+static retort_status write_table(const piece_list *list, json_int_t unknown, rt_buffer *table,
+                                 retort_error *err) {
     table_header header = {.count = list->count, .text = list->text.length};
     rt_buffer units = {0};
     retort_status status =
         rt_trie_build(&units, &header.root, list->text.data, list->starts, list->count, err);
+    if (status == RETORT_OK && !mark_whole(list, (uint64_t *)(void *)units.data,
+                                           units.length / sizeof(uint64_t), header.root, unknown))
+        status = rt_fail_nomem(err, units.length);
     if (status == RETORT_OK) {
         memcpy(header.magic, MAGIC, sizeof header.magic);
         header.units = units.length / sizeof(uint64_t);
@@ -289,7 +147,7 @@ static retort_status take(const char *name, json_t *part, rt_buffer *pieces, rt_
     }
     if (status == RETORT_OK) {
         list.scores[count] = -INFINITY;
-        status = write_table(&list, table, err);
+        status = write_table(&list, json_integer_value(json_object_get(part, "unk_id")), table, err);
     }
     free_list(&list);
     if (status == RETORT_OK) json_object_del(part, "vocab");
@@ -300,7 +158,7 @@ static retort_status take(const char *name, json_t *part, rt_buffer *pieces, rt_
 
 /* The unknown token, bytes, and a piece of the least score, below which an unknown character is. */
 static bool complete(const void *data, uint8_t *stays) {
-    const unigram *model = data;
+    const rt_unigram *model = data;
     size_t least = 0;
     for (size_t id = 1; id < model->count; id++) {
         double score = model->scores[id], other = model->scores[least];
@@ -314,7 +172,7 @@ static bool complete(const void *data, uint8_t *stays) {
 static retort_status select_pieces(const void *data, const char *name, json_t *part,
                                    const rt_selection *selection, rt_buffer *pieces, rt_buffer *table,
                                    retort_error *err) {
-    const unigram *model = data;
+    const rt_unigram *model = data;
     piece_list list = {.text.limit = MAX_BYTES};
     (void)name;
     (void)pieces;
@@ -330,9 +188,10 @@ static retort_status select_pieces(const void *data, const char *name, json_t *p
         fine = !list.text.failed;
     }
     if (fine) list.scores[list.count] = -INFINITY;
-    fine = fine &&
-           json_object_set_new(part, "unk_id", json_integer(rt_selected(selection, model->unknown))) == 0;
-    retort_status status = fine ? write_table(&list, table, err) : rt_fail_nomem(err, 12 * selection->count);
+    int32_t unknown = rt_selected(selection, model->unknown);
+    fine = fine && json_object_set_new(part, "unk_id", json_integer(unknown)) == 0;
+    retort_status status =
+        fine ? write_table(&list, unknown, table, err) : rt_fail_nomem(err, 12 * selection->count);
     free_list(&list);
     return status;
 }
@@ -345,7 +204,7 @@ static retort_status bad_table(const rt_component_reader *in) {
 
 /* `size` of the parts is all that there is. */
 static retort_status open_table(const rt_component_reader *in, const rt_vocabulary *vocabulary,
-                                unigram *model) {
+                                rt_unigram *model) {
     table_header header;
     size_t size = vocabulary->table_size;
     const uint8_t *at = vocabulary->table;
@@ -357,8 +216,10 @@ static retort_status open_table(const rt_component_reader *in, const rt_vocabula
         at = copy;
     }
     memcpy(&header, at, sizeof header);
-    if (memcmp(header.magic, MAGIC, sizeof header.magic) != 0 || header.units > RT_TRIE_MAX ||
-        header.count == 0 || header.count > MAX_PIECES || header.text > MAX_BYTES ||
+    bool known = memcmp(header.magic, MAGIC, sizeof MAGIC) == 0 ||
+                 memcmp(header.magic, UNMARKED, sizeof UNMARKED) == 0;
+    if (!known || header.units > RT_TRIE_MAX || header.count == 0 || header.count > MAX_PIECES ||
+        header.text > MAX_BYTES ||
         size !=
             sizeof header + 8 * header.units + 8 * (header.count + 1) + 4 * (header.count + 1) + header.text)
         return bad_table(in);
@@ -376,22 +237,20 @@ static retort_status open_table(const rt_component_reader *in, const rt_vocabula
 }
 
 /* And checks all scores: every sum of them must be finite. */
-static retort_status find_unknown_score(const rt_component_reader *in, unigram *model) {
-    double least = 0;
+static retort_status find_unknown_score(const rt_component_reader *in, rt_unigram *model) {
     bool fine = model->scores[model->count] == -INFINITY;
     for (size_t i = 0; i < model->count; i++) {
         double score = model->scores[i];
         fine &= score >= -MAX_SCORE && score <= MAX_SCORE; /* a NaN is neither */
-        least = i == 0 || score < least ? score : least;
     }
-    model->unknown_score = least - UNKNOWN_PENALTY;
+    model->unknown_score = unknown_score(model->scores, model->count);
     if (fine) return RETORT_OK;
     return rt_fail(in->err, RETORT_FORMAT, "%s: model: a score that is not a number, or beyond %g", in->name,
                    MAX_SCORE);
 }
 
 /* Without all of them, none is used. */
-static void find_bytes(unigram *model) {
+static void find_bytes(rt_unigram *model) {
     model->has_bytes = true;
     for (unsigned byte = 0; byte < BYTES; byte++) {
         char piece[8];
@@ -415,7 +274,7 @@ static retort_status check_settings(const rt_component_reader *in, const json_t 
 static retort_status read_part(const rt_component_reader *in, const json_t *part,
                                const rt_vocabulary *vocabulary, rt_token_model *out) {
     const json_t *unknown = json_object_get(part, "unk_id");
-    unigram *model = rt_arena_calloc(in->arena, 1, sizeof *model);
+    rt_unigram *model = rt_arena_calloc(in->arena, 1, sizeof *model);
     bool bytes = false;
     if (model == NULL) return rt_fail_nomem(in->err, sizeof *model);
     out->data = model;
@@ -449,7 +308,9 @@ const rt_token_model_row rt_unigram_row = {
     .pieces_in_table = true,
     .complete = complete,
     .select = select_pieces,
-    .tokenize = tokenize,
+    .tokenize = rt_unigram_tokenize,
+    .split = rt_unigram_split,
+    .split_for = &rt_metaspace_row,
     .find = find,
     .piece = piece_of,
 };
