@@ -6,6 +6,7 @@
 #include "tune/judge.h"
 #include "tune/page_parts.h"
 #include "tune/sealed.h"
+#include "tune/trial.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -15,12 +16,8 @@
 
 /* By how much it is faster than the whole network in int8; NaN: that was not measured. */
 static double times_int8(const tune *t, const tune_trial *it) {
-    const tune_form *int8 = tune_find_form("int8");
-    for (size_t i = 0; i < t->trial_count; i++) {
-        const tune_trial *other = &t->trials[i];
-        if (other->shape == TUNE_DENSE && other->form == int8) return it->speed.ratio / other->speed.ratio;
-    }
-    return (double)NAN;
+    const tune_trial *int8 = tune_trial_find(t, TUNE_DENSE, tune_find_form("int8"), 0);
+    return int8 != NULL ? it->speed.ratio / int8->speed.ratio : (double)NAN;
 }
 
 static const char *times_of(int openings) {

@@ -14,14 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    RUNGS = 3,
-    BATCH = 32,
-    FEWEST_STEPS = 10,
-    WORTHWHILE_STEPS = 80,
-    MOST_QAT_STEPS = 1500,
-    MOST_ARMS = 32
-};
+enum { RUNGS = 3, FEWEST_STEPS = 10, WORTHWHILE_STEPS = 80, MOST_QAT_STEPS = 1500, MOST_ARMS = 32 };
 /* Of the time that is left, for each rung: the first is the way down. */
 static const double rung_share[RUNGS] = {0.4, 0.6, 0.6};
 /* Points above the floor that a shape may still lose: the longer it was trained, the fewer. */
@@ -94,7 +87,7 @@ static double excess_of(const tune *t, const tune_trial *floats) {
 /* 0: there is no time for as many as are worth it. */
 static size_t steps_for(const tune *t, const tune_shape *shape, double seconds) {
     double steps = (seconds - t->start_seconds) / (t->step_seconds * tune_share_of_step(t, shape));
-    double most = fmax(most_epochs * (double)t->split.train_rows / BATCH, FEWEST_STEPS);
+    double most = fmax(most_epochs * (double)t->split.train_rows / TUNE_BATCH, FEWEST_STEPS);
     return steps < fmin(WORTHWHILE_STEPS, most) ? 0 : (size_t)fmin(steps, most);
 }
 

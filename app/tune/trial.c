@@ -16,7 +16,6 @@
 enum {
     PRUNE_ROUNDS = 2, /* of each shape: those before it had as many */
     PRUNE_SAMPLES = 512,
-    BATCH = 32,      /* texts of a training step */
     BUSY_ROUNDS = 3, /* of a speed, where other processes run beside it */
     SHORT_STEPS =
         300 /* of a distillation: fewer do better at half of the usual rate, banking77 at 80 steps KL 0.176, not 0.195 */
@@ -125,7 +124,7 @@ static json_t *train_command(const tune *t, const tune_trial *it, const char *fr
         add_word(words, "--rate");
         add_word(words, "1e-4");
     }
-    if (!it->form->train && (double)steps * BATCH > FEW_PASSES * (double)t->split.train_rows) {
+    if (!it->form->train && (double)steps * TUNE_BATCH > FEW_PASSES * (double)t->split.train_rows) {
         add_word(words, "--mix");
         add_word(words, "0.5");
     }
@@ -234,7 +233,7 @@ double tune_share_of_step(const tune *t, const tune_shape *shape) {
 /* What the steps of a distillation took says more than the probe did. */
 static void note_step_time(tune *t, const tune_trial *it, const json_t *trained) {
     double rate = tune_real(trained, "tokens_per_second");
-    if (rate > 0) t->step_seconds = BATCH * t->tokens_per_text / rate / tune_share_of_step(t, it->shape);
+    if (rate > 0) t->step_seconds = TUNE_BATCH * t->tokens_per_text / rate / tune_share_of_step(t, it->shape);
 }
 
 static bool make(tune *t, tune_trial *it, const char *from, size_t steps, double deadline) {
@@ -505,7 +504,7 @@ bool tune_probe(tune *t) {
         if (nothing.status == TUNE_FAILED) cli_say("nothing is trained: %s", nothing.why);
         return false;
     }
-    t->step_seconds = BATCH * t->tokens_per_text / rate;
+    t->step_seconds = TUNE_BATCH * t->tokens_per_text / rate;
     t->start_seconds = fmax(seconds - STEPS * t->step_seconds, 0);
     return true;
 }

@@ -6,6 +6,7 @@
 #include "tune/child.h"
 #include "tune/state.h"
 
+enum { TUNE_BATCH = 32 }; /* texts of a training step */
 /* The trial of a form of a shape after `rung` distillations; NULL: there is none. */
 const tune_trial *tune_trial_find(const tune *t, const tune_shape *shape, const tune_form *form, int rung);
 /* The trial of a form of a shape after `rung` distillations; made if there is none. NULL: too many, or out of memory. */
