@@ -57,20 +57,36 @@ def export_checkpoint(checkpoint, plain, fused):
                              optimization_options=FusionOptions("bert"), opt_level=0).save_model_to_file(str(fused))
 
 
-def calibration(checkpoint, texts):
+def token_ids(args, path, most):
+    """Of all sentences of a file, by CHECKPOINT's tokenizer, or by that of retort's model."""
+    with open(path, encoding="utf-8") as file:
+        texts = [row["sentence"] for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+    if args.model:
+        out = subprocess.run([args.retort, "tokenize", args.model, "--json", "--max-length", str(most)], check=True, capture_output=True,
+                             text=True, input="".join(text + "\n" for text in texts)).stdout
+        return [json.loads(line)["ids"] for line in out.splitlines()]
+    from tokenizers import Tokenizer
+    tokenizer = Tokenizer.from_file(f"{args.checkpoint}/tokenizer.json")
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(most)
+    return [tokenizer.encode(text).ids for text in texts]
+
+
+def input_of(name, ids, mask):
+    return mask if "mask" in name else mask * 0 if "type" in name else ids
+
+
+def calibration(args, work):
     """Batches of one text for quantisers that need data; random ids without texts."""
     import numpy
-    if not texts:
-        rows = [numpy.random.default_rng(i).integers(1000, 30000, (1, 64)) for i in range(32)]
+    import onnx
+    names = [value.name for value in onnx.load(str(work / "plain.onnx")).graph.input]
+    if args.calibration:
+        all_ids = token_ids(args, args.calibration, 128)
+        rows = [numpy.array([ids]) for ids in all_ids[::max(1, len(all_ids) // 128)][:128]]
     else:
-        from tokenizers import Tokenizer
-        tokenizer = Tokenizer.from_file(f"{checkpoint}/tokenizer.json")
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(128)
-        with open(texts, encoding="utf-8") as file:
-            all_texts = [row["sentence"] for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
-        rows = [numpy.array([tokenizer.encode(t).ids]) for t in all_texts[::max(1, len(all_texts) // 128)][:128]]
-    return [{"input_ids": ids, "attention_mask": numpy.ones_like(ids)} for ids in rows]
+        rows = [numpy.random.default_rng(i).integers(1000, 30000, (1, 64)) for i in range(32)]
+    return [{name: input_of(name, ids, numpy.ones_like(ids)) for name in names} for ids in rows]
 
 
 # ---- One function an engine: prepares its form in `work`, and returns the call. ----
@@ -82,7 +98,7 @@ def ort(args, work, path=None):
     options.intra_op_num_threads, options.log_severity_level = args.threads, 3
     session = onnxruntime.InferenceSession(str(path or work / "fused.onnx"), options, providers=["CPUExecutionProvider"])
     types = {i.name: numpy.int32 if "int32" in i.type else numpy.int64 for i in session.get_inputs()}
-    return lambda ids, mask: session.run(None, {n: (ids if "ids" in n else mask).astype(t) for n, t in types.items()})
+    return lambda ids, mask: session.run(None, {n: input_of(n, ids, mask).astype(t) for n, t in types.items()})
 
 
 def ort_int8(args, work):
@@ -115,18 +131,19 @@ class OpenVino:
         config = {"INFERENCE_NUM_THREADS": threads}
         if precision:
             config["INFERENCE_PRECISION_HINT"] = precision
-        self.request = core.compile_model(path, "CPU", config | {"PERFORMANCE_HINT": "LATENCY"}).create_infer_request()
+        model = core.compile_model(path, "CPU", config | {"PERFORMANCE_HINT": "LATENCY"})
+        self.request, self.names = model.create_infer_request(), [value.any_name for value in model.inputs]
         self.streams = lambda: core.compile_model(path, "CPU", config | {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": threads})
         self.jobs, self.threads = None, threads
 
     def __call__(self, ids, mask):
-        return self.request.infer([ids, mask])
+        return self.request.infer([input_of(name, ids, mask) for name in self.names])
 
     def side_by_side(self, batches):
         if self.jobs is None:
             self.jobs = self.queue(self.streams(), self.threads)
         for ids, mask in batches:
-            self.jobs.start_async([ids, mask])
+            self.jobs.start_async([input_of(name, ids, mask) for name in self.names])
         self.jobs.wait_all()
 
 
@@ -139,7 +156,7 @@ def ort_static(args, work):
     path = work / "plain-static.onnx"
 
     class Reader(CalibrationDataReader):
-        rows = iter(calibration(args.checkpoint, args.calibration))
+        rows = iter(calibration(args, work))
 
         def get_next(self):
             return next(self.rows, None)
@@ -161,7 +178,7 @@ def saved_openvino(args, work, name, make):
 def openvino_int8(args, work):
     def quantized(model):
         import nncf
-        rows = calibration(args.checkpoint, args.calibration)
+        rows = calibration(args, work)
         return nncf.quantize(model, nncf.Dataset(rows), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(rows))
     return saved_openvino(args, work, "openvino-int8", quantized)
 
@@ -178,7 +195,7 @@ def openvino_int4_awq(args, work):
         import nncf
         return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT4_SYM, group_size=64, ratio=1.0, awq=True,
                                      scale_estimation=True,
-                                     dataset=nncf.Dataset(calibration(args.checkpoint, args.calibration)))
+                                     dataset=nncf.Dataset(calibration(args, work)))
     return saved_openvino(args, work, "openvino-int4-awq", compressed)
 
 

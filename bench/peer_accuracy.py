@@ -64,7 +64,7 @@ def run_peer(call, checkpoint, texts):
 
 def peer_rows(args, name, work, reference, test, truth):
     checkpoint = args.shared / "models" / name
-    args.checkpoint, args.calibration = str(checkpoint), str(args.shared / "data" / name / "train.tsv")
+    args.checkpoint, args.calibration, args.model = str(checkpoint), str(args.shared / "data" / name / "train.tsv"), None
     export_onnx(args.checkpoint, work)
     for key in args.peers.split(","):
         title, make = PEERS[key]

@@ -14,7 +14,7 @@ F.tsv        of --texts: all its sentences, in file order; with --grid, 32xtext 
              of --calibration: sentences for the quantisers (the peers' take random ids without)
 --by-length  also times the peers on all sentences sorted by length, as sentence-transformers does before it cuts them
              into batches; retort, which pads nothing, gets them in file order in both columns
-M            a float model of retort's with CHECKPOINT's tokenizer, such as a pruned one: all engines run it, the peers from its ONNX
+M            a float model of retort's instead of CHECKPOINT's, such as a pruned one: all engines run it, the peers from its ONNX
              exports, with standard operators and with ONNX Runtime's fused ones
 DIR          keeps what the quantisers make, to make it once (`--reps 0` does no more); a temporary folder without
 Needs a Python with numpy and what bench/engines.py says; a peer that is missing is left out and
@@ -23,7 +23,6 @@ and take turns within a cell. Lower is better. Ratios are those of the medians, 
 others do on the machine only ever adds to a time.
 """
 import argparse
-import csv
 import json
 import os
 import pathlib
@@ -52,15 +51,10 @@ def timed(run, ids, mask, seconds):
     return statistics.median(times)
 
 
-def padded_batches(checkpoint, texts, size, by_length=False):
+def padded_batches(args, texts, size, by_length=False):
     """All sentences, in file order or the longest first, padded to the longest of their batch, as the peers need them."""
     import numpy
-    from tokenizers import Tokenizer
-    tokenizer = Tokenizer.from_file(f"{checkpoint}/tokenizer.json")
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(512)
-    with open(texts, encoding="utf-8") as file:
-        ids = [tokenizer.encode(row["sentence"]).ids for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+    ids = engines.token_ids(args, texts, 512)
     if by_length:
         ids = sorted(ids, key=len, reverse=True)
     for i in range(0, len(ids), size):
@@ -110,7 +104,7 @@ def measure_cell(args, work, cell, peers, models, table):
     batch, seq = cell.split("x", 1)
     if seq == "text":
         data = str(first_texts(args, work, int(batch)))
-        (ids, mask), key = next(padded_batches(args.checkpoint, data, int(batch))), "ms_total"
+        (ids, mask), key = next(padded_batches(args, data, int(batch))), "ms_total"
         inputs = ["--data", data, "--batch", batch]
     else:
         ids, key = numpy.random.default_rng(0).integers(1000, 30000, (int(batch), int(seq))), "ms_p50"
@@ -124,7 +118,7 @@ def measure_cell(args, work, cell, peers, models, table):
 
 
 def measure_texts(args, cell, peers, models, table):
-    data = list(padded_batches(args.checkpoint, args.texts, args.batch, cell == BY_LENGTH))
+    data = list(padded_batches(args, args.texts, args.batch, cell == BY_LENGTH))
     ways = [(name, lambda batches, run=run: [run(ids, mask) for ids, mask in batches]) for name, run in peers.items()]
     ways += [(f"{name}, {args.threads} streams", run.side_by_side) for name, run in peers.items() if hasattr(run, "side_by_side")]
     for _ in range(args.reps):

@@ -88,10 +88,67 @@ static void what_is_unknown_is_never_forecast(void **state) {
     assert_true(isinf(tune_forecast(&t, &it)));
 }
 
+static void claims_are_tested_in_turn(void **state) {
+    (void)state;
+    static tune t;
+    static const double p[] = {0.001, 0.04, 0.2, 0.001, 0.01, 0.03};
+    static const int opening[] = {1, 1, 1, 1, 2, 2};
+    static const double once[] = {0.001, 0.04, 0.2, 0.2}, twice[] = {0.002, 0.08, 0.4, 0.4, 0.02, 0.06};
+    for (size_t i = 0; i < 6; i++) t.claims[i] = (tune_claim){.opening = opening[i], .p = p[i]};
+    t.claim_count = 4;
+    t.openings = 1;
+    tune_adjust(&t);
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(fabs(t.claims[i].adjusted - once[i]) < 1e-12);
+        assert_int_equal(t.claims[i].proven, i < 2); /* the last: after one that failed */
+    }
+    t.claim_count = 6;
+    t.openings = 2;
+    tune_adjust(&t);
+    for (size_t i = 0; i < 6; i++) {
+        assert_true(fabs(t.claims[i].adjusted - twice[i]) < 1e-12);
+        assert_int_equal(t.claims[i].proven, i == 0 || i == 4);
+    }
+}
+
+/* Models that lose the floor, in tunings of five claims: p-values of equal chance, that go together or not. A procedure that looked at
+ * the least of them would be seen to fail. */
+static void a_false_claim_is_as_rare_as_it_says(void **state) {
+    (void)state;
+    enum { TUNINGS = 20000, CLAIMS = 5 };
+    static tune t;
+    uint64_t random = 1;
+    for (int together = 0; together < 2; together++) {
+        double wrong = 0, peeking = 0;
+        for (int run = 0; run < TUNINGS; run++) {
+            double least = 1;
+            t.claim_count = CLAIMS;
+            t.openings = 1;
+            for (size_t i = 0; i < CLAIMS; i++) {
+                random = random * 6364136223846793005u + 1442695040888963407u;
+                double p = (double)(random >> 11) * 0x1p-53;
+                t.claims[i] = (tune_claim){.opening = 1, .p = together != 0 && i > 0 ? t.claims[0].p : p};
+                least = fmin(least, t.claims[i].p);
+            }
+            tune_adjust(&t);
+            bool any = false;
+            for (size_t i = 0; i < CLAIMS; i++) any |= t.claims[i].proven;
+            wrong += any;
+            peeking += least <= TUNE_LEVEL;
+        }
+        double limit = TUNE_LEVEL + 3 * sqrt(TUNE_LEVEL * (1 - TUNE_LEVEL) / TUNINGS);
+        assert_true(wrong / TUNINGS <= limit);
+        assert_true(wrong / TUNINGS > TUNE_LEVEL / 2);
+        if (together == 0) assert_true(peeking / TUNINGS > 4 * TUNE_LEVEL);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forecast_is_within_a_row_of_the_exact_quantile),
         cmocka_unit_test(what_is_unknown_is_never_forecast),
+        cmocka_unit_test(claims_are_tested_in_turn),
+        cmocka_unit_test(a_false_claim_is_as_rare_as_it_says),
     };
     return cmocka_run_group_tests_name("tune", tests, NULL, NULL);
 }

@@ -43,3 +43,14 @@ double tune_forecast(const tune *t, const tune_trial *it) {
 bool tune_offered(const tune_trial *it) {
     return it->status == TUNE_DONE && it->form != TUNE_FLOATS;
 }
+
+void tune_adjust(tune *t) {
+    for (size_t i = 0; i < t->claim_count; i++) {
+        double most = 0;
+        for (size_t k = 0; k <= i; k++) {
+            if (t->claims[k].opening == t->claims[i].opening) most = fmax(most, t->claims[k].p);
+        }
+        t->claims[i].adjusted = fmin(most * t->openings, 1);
+        t->claims[i].proven = t->claims[i].adjusted <= TUNE_LEVEL;
+    }
+}

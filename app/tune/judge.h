@@ -18,4 +18,11 @@ double tune_loss(const tune_trial *it);
 /* Whether it may be given to the user: made, measured, a form, and neither slower nor larger than the input. */
 bool tune_offered(const tune_trial *it);
 
+/* The chance that any claim that is called proven is false. */
+#define TUNE_LEVEL 0.05
+/* Fixed-sequence testing (Maurer, Hothorn and Lehmacher, 1995): the claims of an opening are tested one after the other, each at the
+ * whole level, until one fails; those after it fail with it. Their order must not depend on the sealed rows. Several openings share the
+ * level. Sets `adjusted` and `proven` of all claims. */
+void tune_adjust(tune *t);
+
 #endif

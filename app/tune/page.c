@@ -41,14 +41,16 @@ void tune_sentence(char *out, size_t size, const tune *t, const tune_claim *c) {
 static void write_claims(FILE *to, const tune *t) {
     fprintf(to,
             "<h2>The sealed test</h2><p>%zu rows, opened %s. The float model has %s %.4f there. One-sided 95 "
-            "%% bounds; a "
-            "claim holds if Holm's p-value over all claims is at most 0.05.</p>\n",
+            "%% bounds; the "
+            "claims were tested in the order of the table, the safest by the rows that select first, until "
+            "one failed: a "
+            "claim holds if its p and all above it are at most 0.05, divided by the openings.</p>\n",
             t->split.sealed_rows, times_of(t->openings), t->metric, t->sealed_value);
     tune_page_forest(to, t);
     fprintf(to,
             "<div class=\"scroll\"><table><tr><th>model</th><th>verdict</th><th>%s</th><th>points</th><th>95 "
             "%%</th>"
-            "<th>at least</th><th>p</th><th>Holm's p</th><th>agreement</th><th>KL</th></tr>\n",
+            "<th>at least</th><th>p</th><th>p in turn</th><th>agreement</th><th>KL</th></tr>\n",
             t->metric);
     for (size_t i = 0; i < t->claim_count; i++) {
         const tune_claim *c = &t->claims[i];

@@ -67,8 +67,8 @@ static void write_road(FILE *to, const tune *t, const tune_trial *it) {
     fprintf(to, "<li><b>%s</b>: %.2f times as fast, %.1f MB, but ", it->name, it->speed.ratio,
             (double)it->bytes * 1e-6);
     if (claim != NULL) {
-        fprintf(to, "the sealed rows show no more than %+.2f points (p %.2g after Holm).", 100 * claim->bound,
-                claim->adjusted);
+        fprintf(to, "the sealed rows show no more than %+.2f points (p %.2g in its turn).",
+                100 * claim->bound, claim->adjusted);
     } else if (forecast > t->settings->floor) {
         fprintf(to, "%+.2f points on the rows that select, where %+.2f or better was to be expected of it.",
                 -tune_loss(it), -forecast);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * "The loss is below the floor" is claimed of a few models at once: Holm's step-down over their p-values keeps the
- * probability of one false claim below 5 %, over all openings of the test. */
+ * "The loss is below the floor" is claimed of a few models, the safest first by its forecast: each claim is tested after those
+ * before it have held. */
 #include "tune/sealed.h"
 #include "cli/model.h"
 #include "cli/progress.h"
 #include "tune/choose.h"
 #include "tune/details.h"
+#include "tune/judge.h"
 #include "tune/live.h"
 #include "tune/trial.h"
 
@@ -14,7 +15,6 @@
 #include <string.h>
 
 enum { DRAWS = 10000 };
-static const double level = 0.05;
 
 static bool is_tested(const tune *t, size_t trial) {
     for (size_t i = 0; i < t->claim_count; i++) {
@@ -107,16 +107,6 @@ static cli_code test_one(tune *t, const cli_args *args, tune_claim *c) {
 
 /* ---- All claims ---- */
 
-static void adjust(tune *t) {
-    double p[TUNE_MOST_CLAIMS];
-    for (size_t i = 0; i < t->claim_count; i++) p[i] = t->claims[i].p;
-    retort_holm(p, t->claim_count, p);
-    for (size_t i = 0; i < t->claim_count; i++) {
-        t->claims[i].adjusted = p[i];
-        t->claims[i].proven = p[i] <= level;
-    }
-}
-
 static bool is_ahead(const tune *t, const tune_claim *a, const tune_claim *b, tune_goal goal) {
     const tune_trial *x = &t->trials[a->trial], *y = &t->trials[b->trial];
     if (goal == TUNE_FASTEST) return x->speed.ratio > y->speed.ratio;
@@ -138,19 +128,31 @@ static void claim_within(tune *t, double floor) {
     if (t->settings->goal != TUNE_FASTEST) claim(t, tune_choose_within(t, TUNE_SMALLEST, floor));
 }
 
+/* Claims from…count by what the rows that select forecast. */
+static void put_safest_first(tune *t, size_t from) {
+    for (size_t i = from + 1; i < t->claim_count; i++) {
+        tune_claim moved = t->claims[i];
+        double forecast = tune_forecast(t, &t->trials[moved.trial]);
+        size_t at = i;
+        for (; at > from && tune_forecast(t, &t->trials[t->claims[at - 1].trial]) > forecast; at--)
+            t->claims[at] = t->claims[at - 1];
+        t->claims[at] = moved;
+    }
+}
+
 cli_code tune_sealed_open(tune *t, const cli_args *args) {
     size_t before = t->claim_count;
     cli_code code = CLI_DONE;
     claim_within(t, t->settings->floor);
-    claim_within(t,
-                 t->settings->floor / 2); /* to fall back on: step by step down, it costs the others little */
+    claim_within(t, t->settings->floor / 2); /* to fall back on */
     claim(t, tune_safest(t));
+    put_safest_first(t, before);
     if (t->claim_count > before) t->openings++;
     for (size_t i = before; code == CLI_DONE && i < t->claim_count; i++) {
         tune_live_now(t->trials[t->claims[i].trial].name, "on the sealed rows");
         code = test_one(t, args, &t->claims[i]);
     }
-    adjust(t);
+    tune_adjust(t);
     t->fastest = best_claim(t, TUNE_FASTEST);
     t->smallest = best_claim(t, TUNE_SMALLEST);
     return code == CLI_DONE ? tune_state_write(t) : code;

@@ -83,7 +83,7 @@ typedef struct tune_claim {
     double value, difference, low, high, kl, agreement;
     double bound;    /* one-sided 95 % lower bound of the difference */
     double p;        /* of "it loses the floor or more" */
-    double adjusted; /* by Holm over all claims so far */
+    double adjusted; /* by those tested before it, and by the openings */
     bool proven;
 } tune_claim;
 
