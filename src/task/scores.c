@@ -123,7 +123,8 @@ void rt_score_row(const rt_config *config, const float *logits, float *out) {
 
 double rt_score_log_sum(const float *x, size_t n, size_t stride) {
     double most = -INFINITY, sum = 0;
-    for (size_t i = 0; i < n; i++) most = fmax(most, x[i * stride]);
+    for (size_t i = 0; i < n; i++)
+        if (x[i * stride] > most) most = x[i * stride];
     for (size_t i = 0; i < n; i++) sum += exp(x[i * stride] - most);
     return most + log(sum);
 }
