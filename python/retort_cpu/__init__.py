@@ -11,9 +11,9 @@ docs/python.md tells more. retort_cpu.sklearn has an estimator for scikit-learn.
 from . import _retort
 from ._library import Error
 from ._model import Model
-from ._pipeline import pipeline
+from ._pipeline import Pipeline, pipeline
 from ._table import run_table
-from ._work import Head, evaluate, import_, quantize, train, tune
+from ._work import Head, dequantize, evaluate, import_, quantize, train, tune
 
 __version__ = ".".join(map(str, _retort.VERSION))
-__all__ = ["Error", "Head", "Model", "evaluate", "import_", "pipeline", "quantize", "run_table", "train", "tune"]
+__all__ = ["Error", "Head", "Model", "Pipeline", "dequantize", "evaluate", "import_", "pipeline", "quantize", "run_table", "train", "tune"]

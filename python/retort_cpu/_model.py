@@ -293,8 +293,8 @@ class Model:
     def encode(self, sentences, prompt_name=None, prompt=None, batch_size=32, show_progress_bar=None, output_value="sentence_embedding",
                precision="float32", convert_to_numpy=True, convert_to_tensor=False, device=None, normalize_embeddings=False,
                truncate_dim=None, **unknown):
-        """embed, with the arguments of SentenceTransformer.encode. batch_size is the most texts of one call into the library, which
-        forms its own batches; sorting by length is not needed."""
+        """float32 [texts, hidden]: embed, with the arguments of SentenceTransformer.encode; Error for those that a CPU and NumPy cannot
+        follow. batch_size is the most texts of one call into the library, which forms its own batches; sorting by length is not needed."""
         refused = {"output_value": output_value != "sentence_embedding", "precision": precision != "float32",
                    "convert_to_tensor": convert_to_tensor, "device": device not in (None, "cpu"), **dict.fromkeys(unknown, True)}
         for name, wrong in refused.items():
@@ -520,5 +520,5 @@ def _after_fork():
         model._forked()
 
 
-_models = weakref.WeakSet()
+_models: "weakref.WeakSet[Model]" = weakref.WeakSet()
 os.register_at_fork(after_in_child=_after_fork)

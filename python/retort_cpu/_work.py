@@ -110,6 +110,16 @@ def quantize(model, recipe="int8", data=None, output=None, *, progress=None, war
     return made
 
 
+def dequantize(model, output=None):
+    """A float Model of one with integer weights: each weight becomes the float that it stands for; what quantising lost does not come
+    back. With `output` also writes it there. For training a model of which only integers are left. Error if it has none."""
+    model = model if isinstance(model, Model) else Model(model)
+    made = made_by((), lib.retort_model_dequantize, model._pointer, like=model)
+    if output is not None:
+        made.save(output)
+    return made
+
+
 def train(model, data, dev=None, output=None, *, teacher=None, progress=None, warning=None, **options):
     """(Model, result) of training on labelled texts, or on a teacher's answers; `model` stays as it is. It needs a head for the task:
     ``import_(checkpoint, head=Head(labels))``. With `output` also writes the model there.

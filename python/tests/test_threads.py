@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 
-from harness import HERE, ROOT, checkpoint, file, main, retort, test
+from harness import HERE, ROOT, Skip, checkpoint, file, main, retort, test
 
 import numpy
 
@@ -34,6 +34,26 @@ def ten_thousand_models():
     cycle(10000)
     assert resident() - before < 4096, f"{resident() - before} KB more"
     assert len(os.listdir("/proc/self/fd")) <= files and threading.active_count() == 1
+
+
+@test
+def ten_thousand_columns():
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise Skip(error) from None
+    model, column = Model(file("distilbert-classify"), threads=1), pyarrow.array(["good", None, "bad"])
+
+    def cycle(n):
+        for _ in range(n):
+            for chunk in model.predict_arrow(column):
+                pyarrow.array(chunk)
+            next(model.predict_arrow(pyarrow.chunked_array([column, column])))  # not taken, and not read to the end
+
+    cycle(500)
+    before = resident()
+    cycle(10000)
+    assert resident() - before < 4096, f"{resident() - before} KB more"
 
 
 @test

@@ -10,7 +10,7 @@ from harness import HERE, Skip, checkpoint, data, file, main, raises, retort, te
 import numpy
 
 import retort_cpu
-from retort_cpu import Error, Head, Model, evaluate, import_, quantize, train
+from retort_cpu import Error, Head, Model, dequantize, evaluate, import_, quantize, train
 
 WORDS = ["good film", "bad plot", "good plot", "bad film"]
 ROWS = [{"text": f"{WORDS[i % 4]} {'a' if i % 3 else 'the'}", "label": WORDS[i % 4].split()[0]} for i in range(64)]
@@ -41,6 +41,11 @@ def quantizes():
     small.save(path)
     row = retort("run", path, "good film")[0]
     assert numpy.array_equal(small.logits("good film"), numpy.asarray(row["logits"], numpy.float32))
+    retort("dequantize", path, "-o", HERE / "wanted.retort")
+    floats = dequantize(small, HERE / "floats.retort")
+    assert floats.info["dtype"] == "float32" and numpy.array_equal(floats.logits(WORDS), Model(HERE / "wanted.retort").logits(WORDS))
+    assert numpy.array_equal(Model(HERE / "floats.retort").scores(WORDS), floats.scores(WORDS))
+    raises(Error, "no integer weights", dequantize, floats)
     texts = data("texts.jsonl", [{"text": row["text"]} for row in ROWS])
     assert quantize(model, "smoothquant", texts, samples=16).info["recipe"].startswith("smoothquant")
     raises(Error, "recipe", quantize, model, "int5")
