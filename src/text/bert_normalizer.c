@@ -27,6 +27,7 @@ enum { POINTS_A_BYTE = 2, POINTS_A_CHARACTER = 6 }; /* 4 parts at most, 2 spaces
 
 typedef struct bert_normalizer {
     bool clean, ideographs, strip, lower;
+    bool idle; /* none of them */
 } bert_normalizer;
 
 /* While points are being made, `at` says that this one came out of the same character as the one before. */
@@ -159,6 +160,21 @@ static size_t copy_letters(rt_normalized *out, const uint8_t *text, size_t size,
     return count;
 }
 
+/* Characters as they are: points and bytes at once. */
+static void copy_text(rt_normalized *out, const uint8_t *text, size_t size, uint32_t source) {
+    const uint8_t *end = text + size;
+    rt_point *points = out->points;
+    uint8_t *bytes = out->bytes;
+    while (text < end) {
+        uint32_t point = *text;
+        text += point < 0x80 ? 1 : rt_utf8_take(text, end, &point);
+        *points++ = (rt_point){point, source++, (uint32_t)(bytes - out->bytes)};
+        bytes += rt_utf8_put(bytes, point);
+    }
+    *points = (rt_point){.at = (uint32_t)(bytes - out->bytes)};
+    out->count = (size_t)(points - out->points);
+}
+
 /* Room for points and bytes; most words fit into what earlier ones have needed. */
 static bool reserve(rt_normalized *out, size_t points, size_t bytes) {
     return (points <= out->point_capacity ||
@@ -171,6 +187,11 @@ static bool run(const void *data, const uint8_t *text, size_t size, uint32_t sou
     const bert_normalizer *normalizer = data;
     const uint8_t *end = text + size;
     if (!reserve(out, POINTS_A_BYTE * size + 1, 4 * size + RT_HASH_MARGIN)) return false;
+    if (normalizer->idle) {
+        copy_text(out, text, size, source);
+        *next = source + (uint32_t)out->count;
+        return true;
+    }
     size_t letters = copy_letters(out, text, size, source);
     text += letters;
     source += (uint32_t)letters;
@@ -210,6 +231,7 @@ static retort_status read_part(const rt_component_reader *in, const json_t *part
     if (status == RETORT_OK)
         status = rt_component_flag(in, part, "handle_chinese_chars", on, &data->ideographs);
     if (status == RETORT_OK) status = rt_component_flag(in, part, "strip_accents", data->lower, &data->strip);
+    data->idle = !data->clean && !data->ideographs && !data->strip && !data->lower;
     out->data = data;
     out->lower = data->lower;
     out->strip = data->strip;

@@ -25,6 +25,8 @@ typedef struct bpe {
     rt_spelling spelling;
     int32_t single
         [256]; /* with byte_level ids of bytes, else of ASCII characters; -1: none, or one with an affix */
+    /* What the bytes 256 a + b merge to, in the first round of each word; NULL where symbols are no bytes. */
+    const rt_symbol_pair *pairs;
     int32_t fallback[256]; /* ids of <0x00> … <0xFF>, or -1 */
     affix prefix, suffix;  /* of symbols that do not begin a word, and of the last one */
     int32_t unknown;       /* -1: unknown characters vanish */
@@ -100,6 +102,17 @@ static void add_symbol(const bpe *model, rt_symbols *symbols, unknown_run *run, 
     }
 }
 
+/* The same where each byte is a piece, with what it and the next one merge to. */
+static void add_paired(const bpe *model, rt_symbols *symbols, const uint8_t *bytes, size_t length) {
+    for (size_t i = 0; i < length; i++) {
+        uint8_t next = i + 1 < length ? bytes[i + 1] : 0;
+        rt_symbol_pair pair = model->pairs[(size_t)bytes[i] << 8 | next];
+        symbols->list[i] = (rt_symbol){(uint32_t)model->single[bytes[i]], 1, pair.rank, pair.id};
+    }
+    symbols->count = length;
+    symbols->paired = true;
+}
+
 static void add_word(const bpe *model, rt_symbols *symbols, const uint8_t *bytes, size_t length) {
     unknown_run run = {0};
     bool plain = model->prefix.length == 0 && model->suffix.length == 0;
@@ -142,7 +155,11 @@ static bool merge_word(const bpe *model, const rt_point *points, const uint8_t *
                        int32_t number, rt_tokens *tokens) {
     rt_symbols symbols;
     if (!rt_symbols_open(&symbols, tokens, length)) return false;
-    add_word(model, &symbols, bytes, length);
+    if (model->pairs != NULL) {
+        add_paired(model, &symbols, bytes, length);
+    } else {
+        add_word(model, &symbols, bytes, length);
+    }
     rt_symbols_merge(&symbols, &model->table);
     return push_symbols(&symbols, points, number, tokens);
 }
@@ -418,6 +435,31 @@ static void find_single(bpe *model) {
     }
 }
 
+/* Half of the merges that a word looks for are of two bytes. They are few: a table of them all stays in the first cache. */
+static retort_status find_pairs(const rt_component_reader *in, bpe *model) {
+    size_t count = model->table.header.count;
+    for (size_t byte = 0; byte < 256; byte++) {
+        if (!model->byte_level || model->single[byte] < 0) return RETORT_OK;
+    }
+    int16_t *byte_of = rt_calloc(count, sizeof *byte_of);
+    rt_symbol_pair *pairs = rt_arena_calloc(in->arena, 1 << 16, sizeof *pairs);
+    if (byte_of == NULL || pairs == NULL) {
+        free(byte_of);
+        return rt_fail_nomem(in->err, count);
+    }
+    for (size_t i = 0; i < count; i++) byte_of[i] = -1;
+    for (int16_t byte = 0; byte < 256; byte++) byte_of[model->single[byte]] = byte;
+    for (size_t i = 0; i < 1 << 16; i++) pairs[i].rank = RT_NO_RANK;
+    for (size_t i = 0; i <= model->table.header.merge_mask; i++) {
+        const rt_merge *merge = &model->table.merges[i];
+        if (merge->rank == RT_NO_RANK || byte_of[merge->left] < 0 || byte_of[merge->right] < 0) continue;
+        pairs[byte_of[merge->left] * 256 + byte_of[merge->right]] = (rt_symbol_pair){merge->rank, merge->id};
+    }
+    free(byte_of);
+    model->pairs = pairs;
+    return RETORT_OK;
+}
+
 /* Without an unknown token the library drops a byte that is no piece, and merges its neighbours. */
 static retort_status check_bytes(const rt_component_reader *in, const bpe *model) {
     if (!model->byte_level || model->unknown >= 0) return RETORT_OK;
@@ -448,6 +490,8 @@ static retort_status read_part(const rt_component_reader *in, const json_t *part
     if (status == RETORT_OK) status = read_settings(in, part, model);
     if (status != RETORT_OK) return status;
     find_single(model);
+    status = find_pairs(in, model);
+    if (status != RETORT_OK) return status;
     out->count = model->table.header.count;
     out->unknown = model->unknown;
     return check_bytes(in, model);

@@ -21,6 +21,7 @@ bool rt_symbols_open(rt_symbols *symbols, rt_tokens *tokens, size_t capacity) {
         return false;
     symbols->list = tokens->work;
     symbols->count = 0;
+    symbols->paired = false;
     symbols->queue = (rt_queued *)(void *)(symbols->list + capacity);
     return true;
 }
@@ -37,11 +38,15 @@ static inline void look_up(rt_symbol *symbol, const rt_bpe_table *table) {
 static void merge_by_scan(rt_symbols *symbols, const rt_bpe_table *table) {
     rt_symbol *list = symbols->list;
     size_t last = symbols->count - 1; /* it has no next one */
-    for (size_t i = 0; i < last; i++) look_up(&list[i], table);
+    for (size_t i = 0; i < last && !symbols->paired; i++) look_up(&list[i], table);
     while (last > 0) {
         size_t best = 0;
-        for (size_t i = 1; i < last; i++) best = list[i].first < list[best].first ? i : best;
-        if (list[best].first == RT_NO_RANK) break;
+        uint32_t lowest = list[0].first; /* in a register: no comparison waits for a load */
+        for (size_t i = 1; i < last; i++) {
+            best = list[i].first < lowest ? i : best;
+            lowest = list[i].first < lowest ? list[i].first : lowest;
+        }
+        if (lowest == RT_NO_RANK) break;
         list[best].id = list[best].second;
         list[best].length += list[best + 1].length;
         for (size_t i = best + 1; i < last; i++) list[i] = list[i + 1];

@@ -10,9 +10,14 @@ typedef struct rt_symbol {
     uint32_t id, length;    /* its piece; bytes of the word */
     uint32_t first, second; /* for the merging */
 } rt_symbol;
+/* What two neighbours merge to. */
+typedef struct rt_symbol_pair {
+    uint32_t rank, id; /* RT_NO_RANK: nothing */
+} rt_symbol_pair;
 typedef struct rt_symbols {
     rt_symbol *list; /* [capacity] */
     size_t count;
+    bool paired; /* `first` and `second` of each are rank and id of what it and the next one merge to */
     struct rt_queued *queue; /* [3 * capacity] */
 } rt_symbols;
 /* Memory for a word of so many bytes; false when out of memory. */

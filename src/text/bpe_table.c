@@ -34,6 +34,19 @@ static inline size_t piece_slot(uint64_t salt, uint32_t mask, const void *piece,
     return rt_bpe_mix(hash) & mask;
 }
 
+/* By the same loads. */
+static inline bool is_same(const void *a, const void *b, size_t length) {
+    const uint8_t *x = a, *y = b;
+    if (length >= 8) {
+        for (size_t at = 0; at + 8 < length; at += 8) {
+            if (load(x + at, 8) != load(y + at, 8)) return false;
+        }
+        return load(x + length - 8, 8) == load(y + length - 8, 8);
+    }
+    if (length >= 4) return load(x, 4) == load(y, 4) && load(x + length - 4, 4) == load(y + length - 4, 4);
+    return length == 0 || (x[0] == y[0] && x[length / 2] == y[length / 2] && x[length - 1] == y[length - 1]);
+}
+
 int32_t rt_bpe_find(const rt_bpe_table *table, const char *piece, size_t length) {
     uint32_t mask = table->header.piece_mask;
     size_t at = piece_slot(table->salt, mask, piece, length);
@@ -42,7 +55,7 @@ int32_t rt_bpe_find(const rt_bpe_table *table, const char *piece, size_t length)
         size_t size;
         if (table->pieces[at] == 0) return -1;
         const char *found = rt_bpe_piece(table, id, &size);
-        if (size == length && memcmp(found, piece, length) == 0) return (int32_t)id;
+        if (size == length && is_same(found, piece, length)) return (int32_t)id;
     }
     return -1;
 }
