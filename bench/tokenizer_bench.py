@@ -7,10 +7,12 @@
 SENTENCES.tsv has a header and a column of sentences; GOLDEN.jsonl has texts of many languages, which are
 sorted by the script most of their letters have. Needs the Python package tokenizers. Prints millions of
 tokens a second, best of all rounds, and the ratio to the better of Hugging Face's encode (one by one) and
-encode_batch, without and with offsets.
+encode_batch, without and with offsets. Of a Unigram also sentencepiece's, where the packages sentencepiece and protobuf
+are there: its own form of the same pieces, scores and character map. Its tokens are its own: it sums floats.
 """
 
 import argparse
+import base64
 import json
 import os
 import subprocess
@@ -58,6 +60,42 @@ def official(tokenizer, texts, with_offsets):
     return best
 
 
+def sentencepiece_of(path):
+    """sentencepiece with the pieces of a tokenizer.json, or None."""
+    with open(path, encoding="utf-8") as file:
+        settings = json.load(file)
+    if settings["model"]["type"] != "Unigram":
+        return None
+    try:
+        import sentencepiece
+        from sentencepiece import sentencepiece_model_pb2 as messages
+    except ImportError as missing:
+        print(f"without sentencepiece: {missing}")
+        return None
+    made = messages.ModelProto()
+    made.trainer_spec.model_type = messages.TrainerSpec.UNIGRAM
+    made.trainer_spec.unk_id = settings["model"]["unk_id"]
+    normalizer = settings["normalizer"]
+    for part in normalizer.get("normalizers", [normalizer]):
+        if part["type"] == "Precompiled":
+            made.normalizer_spec.precompiled_charsmap = base64.b64decode(part["precompiled_charsmap"])
+    special = {token["content"] for token in settings["added_tokens"]}
+    kinds = messages.ModelProto.SentencePiece
+    for i, (piece, score) in enumerate(settings["model"]["vocab"]):
+        kind = kinds.UNKNOWN if i == settings["model"]["unk_id"] else kinds.CONTROL if piece in special else kinds.NORMAL
+        made.pieces.add(piece=piece, score=score, type=kind)
+    processor = sentencepiece.SentencePieceProcessor()
+    processor.LoadFromSerializedProto(made.SerializeToString())
+    return processor
+
+
+def rate_of_sentencepiece(processor, texts):
+    """Tokens a second of one pass."""
+    begin = time.process_time()
+    found = processor.EncodeAsIds(texts)
+    return sum(len(ids) for ids in found) / (time.process_time() - begin)
+
+
 def ours(program, path, file):
     return json.loads(subprocess.run([program, path, file, "0.2"], capture_output=True, check=True).stdout)
 
@@ -75,24 +113,26 @@ def main():
     tokenizer = tokenizers.Tokenizer.from_file(args.tokenizer)
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    peer = sentencepiece_of(args.tokenizer)
     lines = [
         "Command: `bench/tokenizer_bench.py build/bench/tokenizer_bench tokenizer.json SENTENCES.tsv GOLDEN.jsonl`",
         "",
         f"CPU: {cpu()}, one core. Millions of tokens per second.",
         "",
         "| texts | tokens | HF ids | HF offsets | ids warm | ids new cache | ids no cache | offsets warm | offsets no cache "
-        "| × ids warm | × ids no cache | × offsets warm |",
-        "|---" * 12 + "|",
+        "| × ids warm | × ids no cache | × offsets warm |" + (" sentencepiece ids | × ids no cache |" if peer else ""),
+        "|---" * (14 if peer else 12) + "|",
     ]
     print("\n".join(lines))
     for name, texts in groups(args.sentences, args.golden).items():
         with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
             file.write("".join(t + "\n" for t in texts))
             file.flush()
-            best, ids, offsets = {}, 0, 0
+            best, ids, offsets, pieces = {}, 0, 0, 0
             for _ in range(args.rounds):
                 ids = max(ids, official(tokenizer, texts, False))
                 offsets = max(offsets, official(tokenizer, texts, True))
+                pieces = max(pieces, rate_of_sentencepiece(peer, texts)) if peer else 0
                 for key, value in ours(args.program, args.tokenizer, file.name).items():
                     best[key] = (
                         max(best.get(key, 0), value) if key != "load_ms" else min(best.get(key, 1e9), value)
@@ -105,8 +145,9 @@ def main():
             f"| {name} | {best['tokens']} | "
             + " | ".join(f"{v / 1e6:.2f}" for v in row)
             + " | "
-            + " | ".join(f"{r:.0f}" for r in ratios)
+            + " | ".join(f"{r:.1f}" if r < 20 else f"{r:.0f}" for r in ratios)
             + " |"
+            + (f" {pieces / 1e6:.2f} | {best['ids_none'] / pieces:.1f} |" if peer else "")
         )
         print(lines[-1], f" (vocabulary loaded in {best['load_ms']:.2f} ms)", flush=True)
     if args.write:

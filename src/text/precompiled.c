@@ -130,6 +130,23 @@ static retort_status take(const char *name, json_t *part, rt_buffer *map, retort
     return status;
 }
 
+/* Characters that a cluster may have before or behind them. Most rows of the first table are the same second one. */
+static void add_joining(uint64_t *special) {
+    enum { ROW = 128 };
+    const unsigned joins = RT_FORM_ATTACH | RT_FORM_PREPEND | RT_FORM_CONTROL;
+    uint64_t found[ROW / 64] = {0};
+    for (uint32_t row = 0; row < RT_CHARSMAP_KEYS * 64 / ROW; row++) {
+        bool again = row > 0 && rt_form_first[row] == rt_form_first[row - 1];
+        if (!again) memset(found, 0, sizeof found);
+        for (uint32_t i = 0; !again && i < ROW; i++) {
+            bool joining = rt_form(ROW * row + i)->flags & joins;
+            found[i / 64] |= (uint64_t)joining << (i % 64);
+        }
+        special[2 * row] |= found[0];
+        special[2 * row + 1] |= found[1];
+    }
+}
+
 static retort_status read_part(const rt_component_reader *in, const json_t *part, rt_normalizer *out) {
     precompiled *data = rt_arena_calloc(in->arena, 1, sizeof *data);
     (void)part;
@@ -137,10 +154,7 @@ static retort_status read_part(const rt_component_reader *in, const json_t *part
     if (!rt_charsmap_open(&data->map, in->map, in->map_size))
         return rt_fail(in->err, RETORT_FORMAT, "%s: normalizer: the character map is damaged", in->name);
     rt_charsmap_keys(&data->map, data->special);
-    for (uint32_t point = 0; point < 64 * RT_CHARSMAP_KEYS; point++) {
-        uint64_t joins = (rt_form(point)->flags & (RT_FORM_ATTACH | RT_FORM_PREPEND | RT_FORM_CONTROL)) != 0;
-        data->special[point / 64] |= joins << (point % 64);
-    }
+    add_joining(data->special);
     out->data = data;
     return RETORT_OK;
 }

@@ -60,7 +60,7 @@ static void free_list(piece_list *list) {
 
 static double unknown_score(const double *scores, size_t count) {
     double least = scores[0];
-    for (size_t i = 1; i < count; i++) least = fmin(least, scores[i]);
+    for (size_t i = 1; i < count; i++) least = scores[i] < least ? scores[i] : least;
     return least - UNKNOWN_PENALTY;
 }
 

@@ -174,6 +174,7 @@ typedef struct unigram_word {
     const rt_point *points;
     const uint8_t *bytes;
     size_t length, added;
+    bool looked_up; /* and not found: it is no piece that is marked as whole */
 } unigram_word;
 
 /* Memory for the lattice of a word and, behind it, for as many bytes. */
@@ -186,17 +187,39 @@ static uint8_t *bytes_behind(void *work, size_t length) {
     return (uint8_t *)work + (length + 1) * sizeof(lattice_node);
 }
 
+/* The piece that the bytes behind `base` are, where it is marked as whole; else -1. */
+static inline int32_t find_whole(const rt_unigram *model, uint32_t base, const uint8_t *bytes,
+                                 size_t length) {
+    uint32_t id = RT_TRIE_ID;
+    for (size_t at = 0; at < length; at++) {
+        trie_unit unit = step_of(&model->trie, base, bytes[at]);
+        if (!unit.used) return -1;
+        base = unit.base;
+        id = unit.id;
+    }
+    bool whole = (id & RT_TRIE_WHOLE) && (id & RT_TRIE_ID) < model->count;
+    return whole ? (int32_t)(id & RT_TRIE_ID) : -1;
+}
+
+static bool push_parts(const rt_unigram *model, const unigram_word *word, int32_t number, rt_tokens *tokens) {
+    lattice_node *nodes = tokens->work;
+    find_best(model, word->bytes, word->length, nodes);
+    reverse_best(nodes, word->length);
+    return push_best(model, word->bytes, word->length, nodes, number, tokens);
+}
+
 /* Where memory is reserved. */
 static bool tokenize(const rt_unigram *model, const unigram_word *word, int32_t number, rt_tokens *tokens) {
-    lattice_node *nodes = tokens->work;
     size_t first = tokens->count;
     if (word->length == 0) return true;
     rt_segment *segment = rt_word_slot(tokens, word->bytes, word->length);
     if (segment != NULL && rt_segment_holds(segment, word->bytes, word->length))
         return rt_recall_word(segment, word->points, word->added, number, tokens);
-    find_best(model, word->bytes, word->length, nodes);
-    reverse_best(nodes, word->length);
-    if (!push_best(model, word->bytes, word->length, nodes, number, tokens)) return false;
+    int32_t id = word->looked_up ? -1 : find_whole(model, model->trie.root, word->bytes, word->length);
+    uint32_t end = id >= 0 ? count_characters(word->bytes, word->length) : 0;
+    bool pushed = id >= 0 ? rt_tokens_push(tokens, (rt_token){.id = id, .end = end, .word = number})
+                          : push_parts(model, word, number, tokens);
+    if (!pushed) return false;
     if (segment != NULL) rt_remember_word(segment, word->bytes, word->length, tokens, first);
     rt_place_tokens(tokens, first, word->points, word->added);
     return true;
@@ -205,7 +228,8 @@ static bool tokenize(const rt_unigram *model, const unigram_word *word, int32_t 
 bool rt_unigram_tokenize(const void *data, const rt_normalized *text, rt_word word, int32_t number,
                          rt_tokens *tokens) {
     const rt_point *points = text->points + word.from;
-    const unigram_word whole = {points, text->bytes + points->at, text->points[word.to].at - points->at, 0};
+    const unigram_word whole = {points, text->bytes + points->at, text->points[word.to].at - points->at, 0,
+                                false};
     return reserve(&tokens->work, &tokens->work_capacity, whole.length) &&
            tokenize(data, &whole, number, tokens);
 }
@@ -228,20 +252,6 @@ static size_t word_end(const rt_point *points, size_t from, size_t to, uint32_t 
     size_t end = from + 1;
     while (end < to && points[end].point != ' ' && points[end].point != mark) end++;
     return end;
-}
-
-/* The piece that the bytes behind `base` are, where it is marked as whole; else -1. */
-static inline int32_t find_whole(const rt_unigram *model, uint32_t base, const uint8_t *bytes,
-                                 size_t length) {
-    uint32_t id = RT_TRIE_ID;
-    for (size_t at = 0; at < length; at++) {
-        trie_unit unit = step_of(&model->trie, base, bytes[at]);
-        if (!unit.used) return -1;
-        base = unit.base;
-        id = unit.id;
-    }
-    bool whole = (id & RT_TRIE_WHOLE) && (id & RT_TRIE_ID) < model->count;
-    return whole ? (int32_t)(id & RT_TRIE_ID) : -1;
 }
 
 /* What the words of a text are cut by: the mark, and where the trie gets to by it. */
@@ -268,7 +278,8 @@ static bool tokenize_marked(const rt_unigram *model, const word_mark *mark, cons
     size_t skipped = points->point == ' ', marked = skipped || added ? mark->length : 0;
     const uint8_t *bytes = text->bytes + points->at + skipped;
     size_t rest = text->points[end].at - points->at - skipped, length = rest + marked;
-    if (marked > 0 && rest > 0 && tokens->words == NULL) {
+    bool look_up = marked > 0 && rest > 0 && tokens->words == NULL;
+    if (look_up) {
         int32_t id = find_whole(model, mark->base, bytes, rest);
         if (id >= 0) {
             rt_token token = {.id = id, points->source, text->points[end - 1].source + 1, number};
@@ -279,7 +290,7 @@ static bool tokenize_marked(const rt_unigram *model, const word_mark *mark, cons
     uint8_t *copy = bytes_behind(tokens->work, length);
     memcpy(copy, mark->bytes, marked);
     memcpy(copy + marked, bytes, rest);
-    const unigram_word word = {points, copy, length, added};
+    const unigram_word word = {points, copy, length, added, look_up};
     return tokenize(model, &word, number, tokens);
 }
 
