@@ -63,7 +63,8 @@ static void rewind_rows(layer_errors *layers, bool forget) {
 
 static double log_sum(const float *x, size_t n) {
     double most = x[0], sum = 0;
-    for (size_t i = 1; i < n; i++) most = fmax(most, x[i]);
+    for (size_t i = 1; i < n; i++)
+        if (x[i] > most) most = x[i];
     for (size_t i = 0; i < n; i++) sum += exp(x[i] - most);
     return most + log(sum);
 }

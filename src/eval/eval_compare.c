@@ -53,7 +53,8 @@ static void compare_window(rt_evaluation *e, const float *reference, const float
 void rt_eval_compare(rt_evaluation *e, const retort_matrix *rows, const retort_matrix *reference) {
     size_t n = rows->columns;
     for (size_t i = 0; i < rows->rows * n; i++) {
-        e->comparison.worst = fmax(e->comparison.worst, fabs((double)rows->data[i] - reference->data[i]));
+        double apart = fabs((double)rows->data[i] - reference->data[i]);
+        if (apart > e->comparison.worst) e->comparison.worst = apart;
     }
     if (e->config->task == RETORT_TASK_ANSWER) {
         for (size_t i = 0; i < e->feed.n; i++) {

@@ -30,7 +30,8 @@ static const double temperature = 4;
  * second moments are those of unit_y - p, y drawn from p. */
 static void draw_softmax(size_t n, const float *logits, float *grad, uint64_t *random) {
     double most = -INFINITY, all = 0, sum = 0;
-    for (size_t j = 0; j < n; j++) most = fmax(most, (double)logits[j]);
+    for (size_t j = 0; j < n; j++)
+        if (logits[j] > most) most = logits[j];
     for (size_t j = 0; j < n; j++) all += exp(((double)logits[j] - most) / temperature);
     for (size_t j = 0; j < n; j++) {
         grad[j] = sign(random) * (float)sqrt(exp(((double)logits[j] - most) / temperature) / all);

@@ -10,7 +10,8 @@
 /* ln Σ exp(x[i] / t) */
 static double log_sum(const float *x, size_t n, double t) {
     double most = -INFINITY, sum = 0;
-    for (size_t i = 0; i < n; i++) most = fmax(most, (double)x[i]);
+    for (size_t i = 0; i < n; i++)
+        if (x[i] > most) most = x[i];
     for (size_t i = 0; i < n; i++) sum += exp(((double)x[i] - most) / t);
     return most / t + log(sum);
 }
@@ -199,7 +200,7 @@ static double rank(pairs *p, const rt_examples *examples, const size_t *which, s
         if (!left_out)
             p->cosines[j] =
                 scale * dot(p->unit + i * p->columns, p->unit + (p->n + j) * p->columns, p->columns);
-        most = fmax(most, p->cosines[j]);
+        if (p->cosines[j] > most) most = p->cosines[j];
     }
     for (size_t j = 0; j < p->n; j++) sum += exp(p->cosines[j] - most);
     double total = most + log(sum), mean = 1 / (double)p->n;
