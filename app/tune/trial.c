@@ -236,6 +236,13 @@ static void note_step_time(tune *t, const tune_trial *it, const json_t *trained)
     if (rate > 0) t->step_seconds = TUNE_BATCH * t->tokens_per_text / rate / tune_share_of_step(t, it->shape);
 }
 
+/* What a training that was stopped would go on from: its trial does not. */
+static void drop_checkpoint(const tune_trial *it) {
+    char path[TUNE_PATH + 16];
+    snprintf(path, sizeof path, "%s.checkpoint", it->file);
+    unlink(path);
+}
+
 static bool make(tune *t, tune_trial *it, const char *from, size_t steps, double deadline) {
     tune_child child = {0};
     json_t *words = command_of(t, it, from, steps), *command = json_deep_copy(words);
@@ -250,6 +257,7 @@ static bool make(tune *t, tune_trial *it, const char *from, size_t steps, double
         if (!it->form->train) note_step_time(t, it, done);
         json_decref(done);
     }
+    if (made && it->stopped) drop_checkpoint(it);
     if (made) json_array_append(it->commands, command);
     json_decref(command);
     json_decref(words);
