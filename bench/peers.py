@@ -5,7 +5,7 @@ docs/performance.md.
 
 usage: peers.py CHECKPOINT --retort BINARY [--texts F.tsv] [--by-length] [--threads N] [--grid 1x16,8x32,32xtext]
                 [--seconds S] [--reps R] [--peers ort,openvino,…] [--dtypes f32,bf16] [--recipes int8,int4]
-                [--calibration F.tsv] [--model M] [--work DIR] [--write docs/performance.md --name base]
+                [--calibration F.tsv] [--model M] [--also NAME=M]… [--work DIR] [--write docs/performance.md --name base]
 
 CHECKPOINT   a Hugging Face folder of a DistilBERT or BERT classifier, or of an encoder
 PEERS        keys of bench/engines.py: torch, ort, openvino with -bf16, -int8, -int4, ctranslate2-int8, llama-f16, -q8_0,
@@ -16,6 +16,7 @@ F.tsv        of --texts: all its sentences, in file order; with --grid, 32xtext 
              into batches; retort, which pads nothing, gets them in file order in both columns
 M            a float model of retort's instead of CHECKPOINT's, such as a pruned one: all engines run it, the peers from its ONNX
              exports, with standard operators and with ONNX Runtime's fused ones
+NAME=M       another model of retort's, which takes its turns as "retort NAME"
 DIR          keeps what the quantisers make, to make it once (`--reps 0` does no more); a temporary folder without
 Needs a Python with numpy and what bench/engines.py says; a peer that is missing is left out and
 said so. Each figure is the median of the repetitions' medians; all engines use the same number of threads, are warm,
@@ -88,7 +89,7 @@ def make_models(args, work):
             subprocess.run([args.retort, "quantize", str(args.model or work / "f32.retort"), "--recipe", recipe, *data, "-o",
                             str(path)], check=True, capture_output=True)
         models[f"retort {recipe}"] = path
-    return models
+    return models | {f"retort {name}": path for name, path in (item.split("=", 1) for item in args.also)}
 
 
 def first_texts(args, work, count):
@@ -187,6 +188,7 @@ def arguments():
     parser.add_argument("--dtypes", default="f32,bf16")
     parser.add_argument("--recipes", default="")
     parser.add_argument("--model")
+    parser.add_argument("--also", action="append", default=[])
     parser.add_argument("--work", type=pathlib.Path)
     parser.add_argument("--write")
     parser.add_argument("--name", default="table")
@@ -200,6 +202,7 @@ def arguments():
     args.shown += ["--grid", args.grid] if args.grid else ["--batch", str(args.batch)]
     args.shown += ["--by-length"] if args.by_length else []
     args.shown += ["--model", pathlib.Path(args.model).name] if args.model else []
+    args.shown += [word for item in args.also for word in ("--also", f"{item.split('=')[0]}=M")]
     args.shown += ["--threads", str(args.threads), "--peers", args.peers, "--dtypes", args.dtypes]
     args.shown += ["--recipes", args.recipes] if args.recipes else []
     return args
