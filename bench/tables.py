@@ -8,8 +8,8 @@ usage: tables.py SHARED WORK --model M.retort --build BUILD [--rows N] [--engine
 SHARED has data/sst2/train.tsv and data/banking77/train.tsv: their sentences, shuffled, again and again until there are N (default: a million).
 Each engine runs its program of examples/python (a cluster of its own for PostgreSQL, two processes of sqlite3), two threads each. Its
 answers have to be those of `run`, bit for bit, and its speed is a ratio to that of `run` on 50,000 rows before and after it. WORK keeps the
-rows and what was measured, so a run that ended goes on; --again measures anew. Times are those of whole processes, with their start. CPU seconds are those of all processes
-of an engine, and memory is the sum of their proportional set sizes, sampled. --texts: also `run --input` beside `bench --data`
+rows and what was measured, so a run that ended goes on; --again measures anew. CPU seconds are those of all processes of an engine; its start is
+what 1,000 rows take, and the rows after them have the rest. Memory is the highest sum of the proportional set sizes. --texts: also `run --input` beside `bench --data`
 on 30,000 sentences of SST-2, whose texts bench has tokenized before.
 
 Needs a Python with numpy, pyarrow, and what --engines names: polars, duckdb, pandas, datasets, ray, pyspark.
@@ -35,7 +35,7 @@ from peers import cpu
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TICK = os.sysconf("SC_CLK_TCK")
-SEED = 7
+SEED, FEW = 7, 1000
 POSTGRES = pathlib.Path("/usr/lib/postgresql/15/bin")
 
 
@@ -153,6 +153,14 @@ def with_run(args, _name, out="run.jsonl", *more):
     out = cleared(args.work / out)
     command = [args.build / "app/retort", "run", args.model, "--input", args.work / "rows.jsonl", "--scores", "-o", out, "--threads", args.threads]
     return watched([([*command, *more], None)], {}, args.work / "run.log")
+
+
+def start_of(args, name):
+    """CPU seconds of an engine that answers next to nothing."""
+    few = argparse.Namespace(**{**vars(args), "rows": FEW, "work": args.work / "few"})
+    few.work.mkdir(exist_ok=True)
+    make_rows(few)
+    return ENGINES[name][0](few, name)["cpu"]
 
 
 def run_between(args):
@@ -313,13 +321,15 @@ def page(args, state):
     lines = [f"Command: `bench/tables.py SHARED WORK --model {os.path.basename(args.model)} --build build --rows {args.rows}`", "",
              f"{args.rows:,} rows: the {state['distinct']:,} sentences of SST-2's and BANKING77's training sets, shuffled, and again until there are as many. "
              f"{args.threads} threads each on {cpu()}, the model `{os.path.basename(args.model)}` of {os.path.getsize(args.model) / 1e6:.1f} MB. All answers "
-             "are the same, bit for bit. Rows per CPU second count the CPU time of all processes of the engine, from their start to their end; memory is the highest "
+             "are the same, bit for bit. CPU time is that of all processes of an engine; its start is what 1,000 rows take. Memory is the highest "
              "sum of their proportional set sizes.", "",
-             "| engine | rows per CPU second | to `run` | rows/s, busy machine | memory, MB |", "|---|---|---|---|---|"]
+             "| engine | start, CPU seconds | then rows per CPU second | to `run` | rows/s with the start, busy machine | memory, MB |", "|---|---|---|---|---|---|"]
     for name, (_, title) in ENGINES.items():
         if name in state["engines"]:
             row = state["engines"][name]
-            lines.append(f"| {title} | {args.rows / row['cpu']:,.0f} | {row['to_run']:.2f} | {args.rows / row['seconds']:,.0f} | {row['mb']:,.0f} |")
+            then = (args.rows - FEW) / (row["cpu"] - row["start"])
+            to_run = row["to_run"] * then / (args.rows / row["cpu"])
+            lines.append(f"| {title} | {row['start']:.1f} | {then:,.0f} | {to_run:.2f} | {args.rows / row['seconds']:,.0f} | {row['mb']:,.0f} |")
     others = [row["others"] for row in state["engines"].values() if row["others"] is not None]
     lines += ["", f"Others used {100 * min(others):.0f} to {100 * max(others):.0f} % of the CPUs meanwhile, so compare CPU seconds: wall-clock times say more about them."]
     if "beside" in state:
@@ -352,12 +362,15 @@ def main():
     if args.texts and "beside" not in state:
         state["beside"] = beside_bench(args)
         kept.write_text(json.dumps(state, indent=1))
-    wanted = None
+    wanted = between = None
     for name in ["run", *(name for name in args.engines.split(",") if name != "run")]:
         if name not in state["engines"]:
-            before = run_between(args)
+            before = between or run_between(args)
             row = state["engines"][name] = ENGINES[name][0](args, name)
-            row["to_run"] = args.rows / row["cpu"] / ((before + run_between(args)) / 2)
+            between = run_between(args)
+            row["to_run"] = args.rows / row["cpu"] / ((before + between) / 2)
+        if "start" not in state["engines"][name]:
+            state["engines"][name]["start"] = start_of(args, name)
         if name == "run":
             wanted = answers_of(args, "run")
         else:
