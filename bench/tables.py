@@ -331,11 +331,11 @@ def page(args, state):
             to_run = row["to_run"] * then / (args.rows / row["cpu"])
             lines.append(f"| {title} | {row['start']:.1f} | {then:,.0f} | {to_run:.2f} | {args.rows / row['seconds']:,.0f} | {row['mb']:,.0f} |")
     others = [row["others"] for row in state["engines"].values() if row["others"] is not None]
-    lines += ["", f"Others used {100 * min(others):.0f} to {100 * max(others):.0f} % of the CPUs meanwhile, so compare CPU seconds: wall-clock times say more about them."]
+    lines += ["", f"Others used {100 * min(others):.0f} to {100 * max(others):.0f} % of the CPUs meanwhile: CPU seconds compare the engines, and the clock says more about the others."]
     if "beside" in state:
         b = state["beside"]
-        lines += ["", f"`run --input` on {b['texts']:,} sentences of SST-2 (`{b['model']}`) is {b['by_time']:.2f} times as fast as `bench --data`, whose texts were tokenized before "
-                      f"and whose answers are not written ({b['run']:,.0f} and {b['bench']:,.0f} rows/s; {b['by_cpu']:.2f} times by CPU time; medians of {b['reps']} turns)."]
+        lines += ["", f"On {b['texts']:,} sentences of SST-2 (`{b['model']}`), `run --input` answers {b['by_cpu']:.2f} times as many rows per CPU second as `bench --data`, whose "
+                      f"texts were tokenized before and whose answers are not written ({b['by_time']:.2f} times by the clock; median of {b['reps']} turns)."]
     return "\n".join(lines) + "\n"
 
 
