@@ -2,19 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Speed of the tokenizer beside Hugging Face's, one core each, in turns, on the same texts.
 
-    tokenizer_bench.py TOKENIZER_BENCH TOKENIZER.json SENTENCES.tsv GOLDEN.jsonl [--rounds N] [--write FILE] [--block NAME]
+    tokenizer_bench.py TOKENIZER_BENCH TOKENIZER.json SENTENCES.tsv GOLDEN.jsonl [--rounds N] [--keep F.jsonl] [--write FILE] [--block NAME]
 
 SENTENCES.tsv has a header and a column of sentences; GOLDEN.jsonl has texts of many languages, which are
 sorted by the script most of their letters have. Needs the Python package tokenizers. Prints millions of
 tokens a second, best of all rounds, and the ratio to the better of Hugging Face's encode (one by one) and
 encode_batch, without and with offsets. Of a Unigram also sentencepiece's, where the packages sentencepiece and protobuf
-are there: its own form of the same pieces, scores and character map. Its tokens are its own: it sums floats.
+are there: its own form of the same pieces, scores and character map. Its tokens are its own: it sums floats. What stands in the file
+of --keep is not measured again.
 """
 
 import argparse
 import base64
 import json
 import os
+import pathlib
 import subprocess
 import tempfile
 import time
@@ -23,6 +25,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["RAYON_NUM_THREADS"] = "1"
 import tokenizers  # noqa: E402
 
+import kept  # noqa: E402
 from peers import cpu, write_block  # noqa: E402
 
 
@@ -100,6 +103,31 @@ def ours(program, path, file):
     return json.loads(subprocess.run([program, path, file, "0.2"], capture_output=True, check=True).stdout)
 
 
+def measure(args, tokenizer, peer, texts):
+    """The best rates of all rounds, by their names."""
+    best = {}
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
+        file.write("".join(t + "\n" for t in texts))
+        file.flush()
+        for _ in range(args.rounds):
+            found = ours(args.program, args.tokenizer, file.name)
+            load = found.pop("load_ms")
+            found |= {"hf_ids": official(tokenizer, texts, False), "hf_offsets": official(tokenizer, texts, True)}
+            if peer:
+                found["sentencepiece"] = rate_of_sentencepiece(peer, texts)
+            best = {key: max(best.get(key, 0), value) for key, value in found.items()} | {"load_ms": min(best.get("load_ms", load), load)}
+    return best
+
+
+def table_row(name, best):
+    rates = [best[k] for k in ("hf_ids", "hf_offsets", "ids_warm", "ids_fresh", "ids_none", "offsets_warm", "offsets_none")]
+    ratios = [best["ids_warm"] / best["hf_ids"], best["ids_none"] / best["hf_ids"], best["offsets_warm"] / best["hf_offsets"]]
+    cells = [name, str(best["tokens"]), *(f"{rate / 1e6:.2f}" for rate in rates), *(f"{r:.1f}" if r < 20 else f"{r:.0f}" for r in ratios)]
+    if "sentencepiece" in best:
+        cells += [f"{best['sentencepiece'] / 1e6:.2f}", f"{best['ids_none'] / best['sentencepiece']:.1f}"]
+    return f"| {' | '.join(cells)} |"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
@@ -107,49 +135,32 @@ def main():
     parser.add_argument("sentences")
     parser.add_argument("golden")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--keep", type=pathlib.Path)
     parser.add_argument("--write", help="page whose block is replaced")
     parser.add_argument("--block", default="tokenizer")
     args = parser.parse_args()
-    tokenizer = tokenizers.Tokenizer.from_file(args.tokenizer)
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    peer = sentencepiece_of(args.tokenizer)
+    known, wanted = kept.Kept(args.keep), groups(args.sentences, args.golden)
+    missing = [name for name in wanted if not known.find(group=name, block=args.block)]
+    if missing:
+        tokenizer = tokenizers.Tokenizer.from_file(args.tokenizer)
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        peer = sentencepiece_of(args.tokenizer)
+    for name in missing:
+        known.add(measure(args, tokenizer, peer, wanted[name]), group=name, block=args.block, cpu=cpu())
+    found = [known.find(group=name, block=args.block)[0] for name in wanted]
+    spm = " sentencepiece ids | × ids no cache |" if "sentencepiece" in found[0] else ""
     lines = [
         "Command: `bench/tokenizer_bench.py build/bench/tokenizer_bench tokenizer.json SENTENCES.tsv GOLDEN.jsonl`",
         "",
-        f"CPU: {cpu()}, one core. Millions of tokens per second.",
+        f"CPU: {found[0]['cpu']}, one core. Millions of tokens per second.",
         "",
         "| texts | tokens | HF ids | HF offsets | ids warm | ids new cache | ids no cache | offsets warm | offsets no cache "
-        "| × ids warm | × ids no cache | × offsets warm |" + (" sentencepiece ids | × ids no cache |" if peer else ""),
-        "|---" * (14 if peer else 12) + "|",
+        "| × ids warm | × ids no cache | × offsets warm |" + spm,
+        "|---" * (14 if spm else 12) + "|",
+        *(table_row(name, best) for name, best in zip(wanted, found)),
     ]
     print("\n".join(lines))
-    for name, texts in groups(args.sentences, args.golden).items():
-        with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
-            file.write("".join(t + "\n" for t in texts))
-            file.flush()
-            best, ids, offsets, pieces = {}, 0, 0, 0
-            for _ in range(args.rounds):
-                ids = max(ids, official(tokenizer, texts, False))
-                offsets = max(offsets, official(tokenizer, texts, True))
-                pieces = max(pieces, rate_of_sentencepiece(peer, texts)) if peer else 0
-                for key, value in ours(args.program, args.tokenizer, file.name).items():
-                    best[key] = (
-                        max(best.get(key, 0), value) if key != "load_ms" else min(best.get(key, 1e9), value)
-                    )
-        row = [ids, offsets] + [
-            best[k] for k in ("ids_warm", "ids_fresh", "ids_none", "offsets_warm", "offsets_none")
-        ]
-        ratios = [best["ids_warm"] / ids, best["ids_none"] / ids, best["offsets_warm"] / offsets]
-        lines.append(
-            f"| {name} | {best['tokens']} | "
-            + " | ".join(f"{v / 1e6:.2f}" for v in row)
-            + " | "
-            + " | ".join(f"{r:.1f}" if r < 20 else f"{r:.0f}" for r in ratios)
-            + " |"
-            + (f" {pieces / 1e6:.2f} | {best['ids_none'] / pieces:.1f} |" if peer else "")
-        )
-        print(lines[-1], f" (vocabulary loaded in {best['load_ms']:.2f} ms)", flush=True)
     if args.write:
         write_block(args.write, args.block, "\n".join(lines) + "\n")
 
