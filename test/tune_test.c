@@ -88,6 +88,25 @@ static void what_is_unknown_is_never_forecast(void **state) {
     assert_true(isinf(tune_forecast(&t, &it)));
 }
 
+static tune_trial scored(double points, double half_width, double kl) {
+    tune_trial it = {.status = TUNE_DONE};
+    it.score = (tune_score){.n = 800, .difference = points / 100, .kl = kl};
+    it.score.low = it.score.difference - half_width / 100;
+    it.score.high = it.score.difference + half_width / 100;
+    return it;
+}
+
+static void kl_decides_where_the_rows_cannot(void **state) {
+    (void)state;
+    tune_trial far = scored(-0.25, 1.2, 0.096), near = scored(-0.62, 1.2, 0.045);
+    assert_true(tune_closer(&near, &far) && !tune_closer(&far, &near));
+    tune_trial good = scored(0.13, 0.5, 0.0036), bad = scored(-0.87, 0.5, 0.0022);
+    assert_true(tune_closer(&good, &bad) && !tune_closer(&bad, &good));
+    tune_trial unknown = scored(0.2, 1.2, (double)NAN);
+    assert_true(tune_closer(&unknown, &far) && !tune_closer(&far, &unknown));
+    assert_false(tune_closer(&far, &far));
+}
+
 static void claims_are_tested_in_turn(void **state) {
     (void)state;
     static tune t;
@@ -147,6 +166,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forecast_is_within_a_row_of_the_exact_quantile),
         cmocka_unit_test(what_is_unknown_is_never_forecast),
+        cmocka_unit_test(kl_decides_where_the_rows_cannot),
         cmocka_unit_test(claims_are_tested_in_turn),
         cmocka_unit_test(a_false_claim_is_as_rare_as_it_says),
     };

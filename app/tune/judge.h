@@ -18,6 +18,9 @@ double tune_loss(const tune_trial *it);
 /* Whether it may be given to the user: made, measured, a form, and neither slower nor larger than the input. */
 bool tune_offered(const tune_trial *it);
 
+/* Whether a is the better of two trained floats: what the rows that select can tell apart, else the KL, which is less a matter of
+ * chance. */
+bool tune_closer(const tune_trial *a, const tune_trial *b);
 /* The chance that any claim that is called proven is false. */
 #define TUNE_LEVEL 0.05
 /* Fixed-sequence testing (Maurer, Hothorn and Lehmacher, 1995): the claims of an opening are tested one after the other, each at the

@@ -67,13 +67,12 @@ static const tune_trial *floats_of(const tune *t, const tune_shape *shape, int r
     return it != NULL && it->status == TUNE_DONE ? it : NULL;
 }
 
-/* The floats of a shape that are expected to lose least: a short distillation may do harm. NULL: there are none. */
+/* The best floats of a shape: a short distillation may do harm. NULL: there are none. */
 static const tune_trial *best_floats(const tune *t, const tune_shape *shape) {
     const tune_trial *best = NULL;
     for (int rung = 0; rung <= RUNGS; rung++) {
         const tune_trial *floats = floats_of(t, shape, rung);
-        if (floats != NULL && (best == NULL || tune_forecast(t, floats) <= tune_forecast(t, best)))
-            best = floats;
+        if (floats != NULL && (best == NULL || tune_closer(floats, best))) best = floats;
     }
     return best;
 }
