@@ -18,7 +18,7 @@ from ray import serve
 folder, model, port, words = sys.argv[1:]
 sys.path.insert(0, folder)
 from ray_serve import app
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+ray.init(num_cpus=4, _node_ip_address="127.0.0.1", include_dashboard=False, log_to_driver=False, logging_level="error")
 serve.start(http_options={"host": "127.0.0.1", "port": int(port)})
 serve.run(app({"model": model, "replicas": "2"}))
 
@@ -48,7 +48,8 @@ def ray_serve():
     texts = [["good film"], ["bad", "good"], ["the plot is thin", "a", "b"]]
     requests = [{"inputs": texts[n % 3]} for n in range(60)] + [{"inputs": "good"}, {"input": "good"}, {"inputs": [1]}]
     done = subprocess.run([python, "-c", RAY, ROOT / "deploy", file("bert-classify"), str(port), json.dumps(requests)],
-                          capture_output=True, text=True, timeout=300, env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"})
+                          capture_output=True, text=True, timeout=300, env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0",
+                                                                       "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60"})
     assert done.returncode == 0, done.stderr[-3000:]
     answers = json.loads(done.stdout.splitlines()[-1])
     model = Model(file("bert-classify"), threads=1)
