@@ -106,7 +106,7 @@ def main():
     parser.add_argument("--write")
     options = parser.parse_args()
     os.environ["RETORT_CPU_LIBRARY"] = str(pathlib.Path(options.library).resolve())
-    sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "python"))
+    sys.path.insert(0, os.environ["RETORT_CPU_LIBRARY"].rpartition("/")[0] + "/python")
     lines = ["| | | |", "|---|---|---|"]
     for name in options.models.split(","):
         lines += lines_of(options, name, measure(options, options.work, name))
