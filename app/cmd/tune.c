@@ -189,7 +189,7 @@ static cli_code begin(tune *t, const cli_args *args) {
 
 /* Time for the sealed rows, and for the last measurements. */
 static double reserve(const tune *t) {
-    enum { CLAIMS = 3 };
+    enum { CLAIMS = 5 };
     double row = t->eval_seconds / (double)(t->split.select_rows > 0 ? t->split.select_rows : 1);
     double seconds = CLAIMS * row * (double)t->split.sealed_rows + 2 * t->eval_seconds;
     return fmin(seconds, 0.4 * t->settings->budget);

@@ -30,6 +30,16 @@ const tune_trial *tune_choose(const tune *t, tune_goal goal) {
     return tune_choose_within(t, goal, t->settings->floor);
 }
 
+const tune_trial *tune_choose_of(const tune *t, const tune_shape *shape) {
+    const tune_trial *best = NULL;
+    for (size_t i = 0; i < t->trial_count; i++) {
+        const tune_trial *it = &t->trials[i];
+        bool fits = it->shape == shape && tune_offered(it) && tune_forecast(t, it) <= t->settings->floor;
+        if (fits && (best == NULL || tune_forecast(t, it) < tune_forecast(t, best))) best = it;
+    }
+    return best;
+}
+
 const tune_trial *tune_safest(const tune *t) {
     const tune_trial *best = NULL;
     for (size_t i = 0; i < t->trial_count; i++) {

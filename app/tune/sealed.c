@@ -144,7 +144,9 @@ cli_code tune_sealed_open(tune *t, const cli_args *args) {
     size_t before = t->claim_count;
     cli_code code = CLI_DONE;
     claim_within(t, t->settings->floor);
-    claim_within(t, t->settings->floor / 2); /* to fall back on */
+    claim_within(t, t->settings->floor /
+                        2); /* to fall back on, as the steps between: they cost the others nothing */
+    for (size_t i = 1; i < tune_shape_count; i++) claim(t, tune_choose_of(t, &tune_shapes[i]));
     claim(t, tune_safest(t));
     put_safest_first(t, before);
     if (t->claim_count > before) t->openings++;

@@ -104,6 +104,8 @@ def fastest_above_a_floor_within_a_budget():
 def max_drop_is_enforced_on_sealed_rows():
     """What is given has a bound within the floor, and the sealed rows are in no other part."""
     s = state("first")
+    turns = [claim["adjusted"] for claim in s["claims"]]
+    assert turns == sorted(turns) and all(claim["adjusted"] >= claim["p"] for claim in s["claims"]), "tested one after the other"
     for claim in s["claims"]:
         assert claim["proven"] == (claim["adjusted"] <= 0.05), claim
     chosen = s["claims"][s["fastest"]]
