@@ -175,7 +175,7 @@ static double solve_directly(const problem *p, unsigned kept, double *solved) {
     for (size_t i = 0; i < k; i++) {
         for (size_t j = 0; j <= i; j++) full[i * k + j] = p->h[i * k + j] / 200;
     }
-    rt_prune_damp(k, full);
+    rt_prune_damp(k, full, 1);
     for (size_t i = 0; i < k; i++) {
         for (size_t j = 0; j < i; j++) full[j * k + i] = full[i * k + j];
         if (i + 1 == k || (kept >> i / unit & 1) != 0) at[n++] = i;
@@ -271,6 +271,35 @@ static void outputs_count_by_what_they_cost(void **unused) {
     bool without = (mask_of(&level) >> 2 & 1) == 0;
     rt_prune_level_free(&level);
     assert_true(without);
+}
+
+/* Columns that are all the same and never change, as those of weights that nobody trained, have an order, too: any. */
+static void columns_that_go_together_have_an_order(void **unused) {
+    (void)unused;
+    enum { MANY = 1024, ROWS = 200 };
+    uint32_t features;
+    retort_error err = {0};
+    rt_kernels kernels;
+    size_t k = MANY + 1;
+    double *h = calloc(k * k, sizeof *h);
+    float *weight = calloc((size_t)MANY * RT_PANEL, sizeof *weight);
+    assert_non_null(h);
+    assert_non_null(weight);
+    assert_int_equal(rt_isa_select(NULL, &features, NULL, &err), RETORT_OK);
+    rt_kernels_select(&kernels, features);
+    for (size_t i = 0; i < k; i++) {
+        for (size_t j = 0; j <= i; j++) h[i * k + j] = ROWS * (i < MANY ? 3.0 : 1.0) * (j < MANY ? 3.0 : 1.0);
+    }
+    for (size_t i = 0; i < MANY; i++) weight[i * RT_PANEL] = 1;
+    rt_prune_task task = {MANY, 1, 1, ROWS, h, weight, NULL, &kernels};
+    rt_prune_level level = {.count = MANY / 2};
+    if (rt_prune_order(&task, &level, 1, &err) != RETORT_OK) fail_msg("%s", err.text);
+    double sum = level.bias[0];
+    for (size_t i = 0; i < MANY / 2; i++) sum += 3 * (double)level.weight[i];
+    assert_true(fabs(sum - 3.0 * MANY) < 0.01 * 3.0 * MANY); /* what the output was */
+    rt_prune_level_free(&level);
+    free(weight);
+    free(h);
 }
 
 /* ---- Budgets ---- */
@@ -472,6 +501,7 @@ int main(void) {
         cmocka_unit_test(layers_go),
         cmocka_unit_test(the_order_is_that_of_least_squares),
         cmocka_unit_test(outputs_count_by_what_they_cost),
+        cmocka_unit_test(columns_that_go_together_have_an_order),
         cmocka_unit_test(budgets_are_shared_as_by_trying_everything),
         cmocka_unit_test(pruned_models_go_everywhere),
         cmocka_unit_test(layers_and_threads),

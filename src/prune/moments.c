@@ -156,10 +156,10 @@ retort_status rt_prune_moments_make(rt_prune_moments *out, const rt_probe *probe
     return status;
 }
 
-double rt_prune_damp(size_t k, double *h) {
+double rt_prune_damp(size_t k, double *h, double times) {
     double mean = 0;
     for (size_t i = 0; i + 1 < k; i++) mean += h[i * k + i];
-    double added = DAMPING * mean / (double)(k > 1 ? k - 1 : 1);
+    double added = times * DAMPING * mean / (double)(k > 1 ? k - 1 : 1);
     if (!(added > 0)) added = 1; /* columns of zeros */
     for (size_t i = 0; i + 1 < k; i++) h[i * k + i] += added;
     return added;

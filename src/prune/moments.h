@@ -21,8 +21,8 @@ retort_status rt_prune_moments_make(rt_prune_moments *out, const rt_probe *probe
                                     retort_error *err);
 void rt_prune_moments_free(rt_prune_moments *moments);
 
-/* Adds DAMPING of the mean of the diagonal to that of each column but the ones. Returns what it added. */
-double rt_prune_damp(size_t k, double *h);
+/* Adds `times` DAMPING of the mean of the diagonal to that of each column but the ones. Returns what it added. */
+double rt_prune_damp(size_t k, double *h, double times);
 
 /* Solves a x = b for x in place of b [k, n], where a [k, k] is symmetric (the lower triangle) and is destroyed. scratch:
  * [RT_CHOLESKY_ROWS, k]. False: a is not positive definite. */

@@ -243,15 +243,15 @@ static void order_free(order *o) {
     free(o->cholesky);
 }
 
-/* p = H per row, damped, with a diagonal of ones; scale: what that takes. False: out of memory. */
-static bool set_moments(order *o, size_t rows) {
+/* p = H per row, damped `times` as much as usual, with a diagonal of ones; scale: what that takes. False: out of memory. */
+static bool set_moments(order *o, size_t rows, double times) {
     size_t k = o->k;
     double *h = rt_calloc(k * k, sizeof *h);
     if (h == NULL) return false;
     for (size_t i = 0; i < k; i++) {
         for (size_t j = 0; j <= i; j++) h[i * k + j] = o->task->h[i * k + j] / (double)rows;
     }
-    rt_prune_damp(k, h);
+    rt_prune_damp(k, h, times);
     for (size_t i = 0; i < k; i++) o->scale[i] = (float)(1 / sqrt(h[i * k + i]));
     for (size_t i = 0; i < k; i++) {
         for (size_t j = 0; j <= i; j++)
@@ -311,14 +311,14 @@ static retort_status go_down(order *o, rt_prune_level *levels, size_t level_coun
     return RETORT_OK;
 }
 
-retort_status rt_prune_order(const rt_prune_task *task, rt_prune_level *levels, size_t level_count,
-                             retort_error *err) {
+static retort_status find_order(const rt_prune_task *task, rt_prune_level *levels, size_t level_count,
+                                double times, retort_error *err) {
     bool none = true;
     double *l = task->g != NULL ? factor_of(task->g, task->n, &none) : NULL, *inverse = NULL;
     order o = {.task = task, .k = task->units * task->unit + 1, .left = task->units};
     ranked *ranks = NULL;
     o.wide = l != NULL ? 2 * task->n : task->n;
-    bool made = (l != NULL || none) && reserve(&o, &ranks, &inverse) && set_moments(&o, task->rows);
+    bool made = (l != NULL || none) && reserve(&o, &ranks, &inverse) && set_moments(&o, task->rows, times);
     retort_status status = made ? RETORT_OK : rt_fail_nomem(err, o.k * o.k * sizeof *o.p);
     if (status == RETORT_OK) {
         set_weight(&o, l);
@@ -331,5 +331,22 @@ retort_status rt_prune_order(const rt_prune_task *task, rt_prune_level *levels, 
     free(ranks);
     free(inverse);
     order_free(&o);
+    return status;
+}
+
+/* Columns that always go together, as those of weights that nobody trained, leave H without an inverse in single precision. */
+retort_status rt_prune_order(const rt_prune_task *task, rt_prune_level *levels, size_t level_count,
+                             retort_error *err) {
+    static const double damping[] = {1, 10, 100};
+    retort_status status = RETORT_OK;
+    for (size_t i = 0; i < sizeof damping / sizeof *damping; i++) {
+        status = find_order(task, levels, level_count, damping[i], err);
+        if (status != RETORT_NONFINITE) return status;
+        for (size_t k = 0; k < level_count; k++) {
+            size_t count = levels[k].count;
+            rt_prune_level_free(&levels[k]);
+            levels[k].count = count;
+        }
+    }
     return status;
 }

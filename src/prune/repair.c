@@ -62,7 +62,7 @@ static retort_status repair_module(const rt_probe *probe, retort_model *model, r
     if (status != RETORT_OK) return status;
     double *scratch = rt_calloc(RT_CHOLESKY_ROWS * moments.k, sizeof *scratch);
     if (scratch == NULL) status = rt_fail_nomem(err, RT_CHOLESKY_ROWS * moments.k * sizeof *scratch);
-    rt_prune_damp(moments.k, moments.h);
+    rt_prune_damp(moments.k, moments.h, 1);
     if (status == RETORT_OK && !rt_prune_solve(moments.k, moments.n, moments.h, moments.c, scratch))
         status =
             rt_fail(err, RETORT_NONFINITE, "prune: %.200s: second moments are not positive definite", name);
