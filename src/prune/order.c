@@ -327,6 +327,11 @@ static retort_status find_order(const rt_prune_task *task, rt_prune_level *level
                              "prune: second moments of %zu columns are not positive definite", o.k - 1);
     }
     if (status == RETORT_OK) status = go_down(&o, levels, level_count, ranks, inverse, err);
+    for (size_t i = 0; status != RETORT_OK && i < level_count; i++) {
+        size_t count = levels[i].count;
+        rt_prune_level_free(&levels[i]);
+        levels[i].count = count;
+    }
     free(l);
     free(ranks);
     free(inverse);
@@ -342,11 +347,6 @@ retort_status rt_prune_order(const rt_prune_task *task, rt_prune_level *levels, 
     for (size_t i = 0; i < sizeof damping / sizeof *damping; i++) {
         status = find_order(task, levels, level_count, damping[i], err);
         if (status != RETORT_NONFINITE) return status;
-        for (size_t k = 0; k < level_count; k++) {
-            size_t count = levels[k].count;
-            rt_prune_level_free(&levels[k]);
-            levels[k].count = count;
-        }
     }
     return status;
 }
