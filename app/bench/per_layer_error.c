@@ -142,11 +142,14 @@ static double error_of(const layer_error *it) {
 void layer_errors_print(const layer_errors *layers) {
     enum { BAR = 24 };
     double max = 0;
+    bool any_kl = false;
     for (size_t i = 0; i < layers->steps; i++) {
         const layer_error *it = &layers->items[i];
         if (compared(it) && error_of(it) > max) max = error_of(it);
+        any_kl |= isfinite(it->kl);
     }
-    printf("\n%-32s %-12s %9s %8s %10s %9s\n", "name", "op", "rows", "columns", "error %", "kl");
+    printf("\n%-32s %-12s %9s %8s %10s%s\n", "name", "op", "rows", "columns", "error %",
+           any_kl ? "        kl" : "");
     for (size_t i = 0; i < layers->steps; i++) {
         const layer_error *it = &layers->items[i];
         char bar[BAR + 1] = "";
@@ -159,7 +162,7 @@ void layer_errors_print(const layer_errors *layers) {
         char kl[16] = "";
         if (isfinite(it->kl)) snprintf(kl, sizeof kl, "%.3g", it->kl);
         printf(" %-12s %9zu %8zu %10.4g", it->op, it->rows, it->columns, 100 * error);
-        if (kl[0] != '\0' || length > 0) printf(" %9s", kl);
+        if (any_kl && (kl[0] != '\0' || length > 0)) printf(" %9s", kl);
         printf("%s%s\n", length > 0 ? "  " : "", bar);
     }
 }

@@ -411,6 +411,23 @@ static cli_code refuse_head(const opener *o) {
     return CLI_BAD_DATA;
 }
 
+/* What --languages and --texts have left of the vocabulary. */
+static void say_vocabulary(const opener *o) {
+    retort_restriction left = {.size = sizeof left};
+    bool asked = cli_has(o->args, CLI_LANGUAGES) || cli_has(o->args, CLI_TEXTS);
+    if (!asked || retort_model_restriction(o->out->model, &left, NULL) != RETORT_OK) return;
+    if (left.texts == 0) {
+        cli_say("vocabulary: %lld of %lld pieces stay", (long long)left.pieces,
+                (long long)left.pieces_before);
+        return;
+    }
+    cli_say("vocabulary: %lld of %lld pieces stay; of %llu texts %.2f %% are tokenized as before, and %.2f "
+            "%% of unseen ones",
+            (long long)left.pieces, (long long)left.pieces_before, (unsigned long long)left.texts,
+            100 * (double)left.identical / (double)left.texts,
+            100 * (double)left.identical_unseen / (double)left.texts);
+}
+
 static cli_code make_model(opener *o) {
     bool keeps = keeps_head(o), embed = o->wanted.task == RETORT_TASK_EMBED;
     o->out->floats_first = train_has_integers(o->args) && o->checkpoint && (!keeps || o->layers != NULL);
@@ -418,6 +435,7 @@ static cli_code make_model(opener *o) {
     if (keeps && o->layers == NULL) {
         o->out->model = o->own;
         o->own = NULL;
+        say_vocabulary(o);
         return CLI_DONE;
     }
     retort_error err;
@@ -435,6 +453,7 @@ static cli_code make_model(opener *o) {
     options.warning = cli_warning;
     if (retort_model_import(&o->out->model, o->path, &options, &err) != RETORT_OK)
         return cli_fail(&err, true);
+    say_vocabulary(o);
     o->out->new_head = options.head != NULL;
     if (o->out->new_head) say_head(o);
     if (o->out->new_head) say_separator(o);

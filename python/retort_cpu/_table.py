@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import sys
+import tempfile
 import time
 
 from ._library import Error
@@ -67,12 +68,28 @@ def _text_column(path, names, wanted):
     return found
 
 
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _each(pyarrow, path, batches):
+    """The record batches, with errors that name the file."""
+    try:
+        yield from batches
+    except (pyarrow.ArrowException, OSError) as error:
+        raise Error(f"{path}: {error}", "FORMAT") from None
+
+
 @contextlib.contextmanager
 def _written(pyarrow, path, schema):
-    """A writer of record batches; the file has its name when it is whole."""
-    part = f"{path}.part"
+    """A writer of record batches; the file has its name when it is whole. A link is written through."""
+    path = os.path.realpath(path)
+    handle, part = tempfile.mkstemp(".part", os.path.basename(path) + ".", os.path.dirname(path))
     try:
-        with open(part, "wb") as sink:
+        with open(handle, "wb") as sink:
+            os.fchmod(handle, 0o666 & ~_umask())
             new = pyarrow.parquet.ParquetWriter if format_of(path) == "Parquet" else pyarrow.ipc.new_file
             with new(sink, schema) as writer:
                 yield writer
@@ -108,6 +125,8 @@ def run_table(model, source, output, *, text_column=None, prefix="", rows=None, 
     for path in (source, output):
         if format_of(path) is None:
             raise Error(f"{path}: expected the name of a Parquet file (.parquet, .pq) or an Arrow file (.arrow, .feather)")
+    if rows is not None and rows < 1:
+        raise Error(f"rows: {rows}: expected a whole number from 1")
     pyarrow = _pyarrow()
     source, output = os.fspath(source), os.fspath(output)
     if os.path.exists(output) and os.path.samefile(source, output):
@@ -122,7 +141,7 @@ def run_table(model, source, output, *, text_column=None, prefix="", rows=None, 
     schema = pyarrow.schema([*schema, *added], schema.metadata)
     done, nulls, start = 0, 0, time.monotonic()
     with _written(pyarrow, output, schema) as writer:
-        for whole in batches:
+        for whole in _each(pyarrow, source, batches):
             whole = whole if rows is None else whole.slice(0, rows - done)
             for first in range(0, len(whole), BATCH_ROWS):
                 batch = whole.slice(first, BATCH_ROWS)
@@ -162,9 +181,13 @@ def command(arguments):
     parser.add_argument("--unpack", choices=UNPACK)
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args(arguments[1:])
+    if chosen.rows is not None and chosen.rows < 1:
+        parser.error(f"--rows {chosen.rows}: expected a whole number from 1")
     try:
         model = Model(chosen.model, threads=chosen.threads, isa=chosen.isa, unpack=chosen.unpack)
         result = run_table(model, chosen.input, chosen.output, text_column=chosen.text_column, prefix=chosen.prefix, rows=chosen.rows)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
     except Missing as error:
         return _fail(error, 5)
     except (Error, OSError) as error:

@@ -102,6 +102,27 @@ def what_is_refused():
     raises(Error, "noise.arrow: ", run_table, model, HERE / "noise.arrow", out)
     assert raises(Error, "gone.parquet: ", run_table, model, HERE / "gone.parquet", out).status == "IO"
     assert not out.exists() and not list(HERE.glob("*.part"))
+    with pyarrow.OSFile(str(HERE / "whole.arrow"), "wb") as sink, pyarrow.ipc.new_stream(sink, table().schema) as writer:
+        writer.write_table(table(), 1000)
+    whole = (HERE / "whole.arrow").read_bytes()
+    (HERE / "cut.arrow").write_bytes(whole[:len(whole) // 2])
+    raises(Error, "cut.arrow: ", run_table, model, HERE / "cut.arrow", out)
+    raises(Error, "rows: 0: expected a whole number from 1", run_table, model, HERE / "whole.arrow", out, rows=0)
+    assert not out.exists() and not list(HERE.glob("*.part"))
+
+
+@test
+def a_link_is_written_through_and_nothing_else_is_touched():
+    model, target, link = file("distilbert-classify"), HERE / "target.parquet", HERE / "link.parquet"
+    source = HERE / "linked.parquet.part"  # what a part of the output might be called
+    pyarrow.parquet.write_table(table().slice(0, 50), HERE / "linked-source.parquet")
+    source.write_bytes((HERE / "linked-source.parquet").read_bytes())
+    link.symlink_to(target)
+    run_table(model, HERE / "linked-source.parquet", link)
+    assert link.is_symlink() and pyarrow.parquet.read_table(target).num_rows == 50
+    run_table(model, HERE / "linked-source.parquet", HERE / "linked.parquet")
+    assert source.read_bytes() == (HERE / "linked-source.parquet").read_bytes()
+    source.unlink()
 
 
 def command(*arguments, code=0, **environment):
@@ -120,6 +141,7 @@ def the_command():
     assert json.loads(command(model, f"--input={source}", "-o", out, "--rows", 100, "--json")[0])["rows"] == 100
     check(pyarrow.feather.read_table(out), 100)
     assert "--resume" in command(model, "-i", source, "-o", out, "--resume", code=2)[1]
+    assert "a whole number from 1" in command(model, "-i", source, "-o", out, "--rows", -1, code=2)[1]
     assert "no column 'body'" in command(model, "-i", source, "-o", out, "--text-column", "body", code=3)[1]
     assert "nowhere" in command(model, "-i", source, "-o", HERE / "nowhere/out.parquet", code=1)[1]
     (HERE / "without").mkdir()
