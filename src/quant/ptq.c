@@ -13,6 +13,7 @@ typedef struct rounding {
     size_t k, n;               /* n columns of k weights each */
     size_t stride_k, stride_n; /* of a table */
     const int32_t *rows;       /* [n] of a table that are stored; NULL: all */
+    const rt_word_rows *words; /* of the word table; else NULL */
     size_t group, groups;
     const rt_rounder *rounder; /* or NULL */
     size_t outliers;
@@ -219,7 +220,10 @@ static void store_row(rounding *r, size_t row, size_t column) {
 }
 
 static retort_status round_table(rounding *r, retort_error *err) {
+    enum { ROWS_AT_ONCE = 32 * RT_PANEL };
     for (size_t from = 0; from < r->n; from += RT_PANEL) {
+        bool reports = r->words != NULL && r->words->go_on != NULL && from % ROWS_AT_ONCE == 0;
+        if (reports && r->words->go_on(r->words->user, from, r->n, err) != RETORT_OK) return RETORT_CANCELLED;
         size_t columns = rt_min(RT_PANEL, r->n - from);
         gather(r, from, columns);
         retort_status status = round_panel(r, from, columns, r->w, err);
@@ -338,6 +342,7 @@ retort_status rt_ptq_word_table(rt_graph *graph, int node, int bits, int64_t gro
     rounding s8_rows, r = {.from = table, .bits = bits, .group = (size_t)group, .k = width};
     r.n = list_rows(rows, words, stored);
     r.rows = stored;
+    r.words = words;
     r.rounder = rounder;
     r.stride_k = 1;
     r.stride_n = width;

@@ -28,6 +28,9 @@ typedef struct rt_word_rows {
     const int32_t *pruned; /* [pruned_count, 2] first id, count */
     const int32_t *s8_ids; /* [s8_count] ascending, not pruned */
     size_t pruned_count, s8_count;
+    /* NULL, or called after some rows with how many are done of how many: what it returns ends the rounding. */
+    retort_status (*go_on)(void *user, size_t done, size_t count, retort_error *err);
+    void *user;
 } rt_word_rows;
 retort_status rt_ptq_word_table(rt_graph *graph, int node, int bits, int64_t group, const rt_word_rows *words,
                                 const rt_rounder *rounder, retort_error *err);

@@ -120,7 +120,8 @@ static retort_status round_tables(rt_quantizer *q, int index, retort_error *err)
     rt_pruned_ids pruned;
     rt_frequent frequent = {0};
     retort_status status = rt_pruned_ids_find(&pruned, q->tokenizer, err);
-    rt_word_rows words = {.pruned = pruned.pruned, .pruned_count = pruned.count};
+    rt_word_rows words = {
+        .pruned = pruned.pruned, .pruned_count = pruned.count, .go_on = rt_quantizer_go_on, .user = q};
     if (status == RETORT_OK && by_importance) status = find_frequent(q, index, &words, &frequent, err);
     if (status == RETORT_OK && by_importance)
         status = rt_gptq_word_table(q->graph, index, q->table_bits,
