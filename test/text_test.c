@@ -390,7 +390,8 @@ static rt_tokenizer *without_marks(const rt_packed_tokenizer *packed, uint8_t **
     rt_packed_tokenizer old = *packed;
     rt_tokenizer *tokenizer = NULL;
     uint64_t units, marks = 0;
-    *table = aligned_alloc(64, packed->table_size);
+    *table = aligned_alloc(64, (packed->table_size + 63) / 64 * 64);
+    assert_non_null(*table);
     memcpy(*table, packed->table, packed->table_size);
     uint8_t *head = *table + BLOCK_HEAD;
     assert_memory_equal(head, "unigram2", 8);
