@@ -76,11 +76,11 @@ def measure(options, work, name):
             rates[key].append(row["texts_per_s"])
     times = text_by_text({key: retort_cpu.Model(path) for key, path in files.items()}, texts)
     scores = {key: call(options.retort, "eval", path, "--data", part, "--json")[-1] for key, path in files.items()}
-    return made, student, rates, times, scores, len(texts)
+    return made, rates, times, scores, len(texts)
 
 
 def lines_of(options, name, found):
-    made, student, rates, times, scores, count = found
+    made, rates, times, scores, count = found
     speed = {key: statistics.median(row) for key, row in rates.items()}
     ratios = [b / a for a, b in zip(rates["dense int8"], rates["cascade"])]
     p = {key: statistics.quantiles(row, n=100) for key, row in times.items()}

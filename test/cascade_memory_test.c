@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Cascades when memory runs out: for every n, the n-th allocation fails (and again all from the n-th on), and each piece of
  * work reports an error or manages without, and leaks nothing. */
-#include "failing_malloc.h"
+#include "failing_works.h"
 #include "model/cascade.h"
 
 #include <setjmp.h>
@@ -57,40 +57,12 @@ static retort_status work_run(retort_error *err) {
     return status;
 }
 
-static const struct {
-    const char *name;
-    retort_status (*work)(retort_error *err);
-} works[] = {{"make", work_make}, {"save", work_save}, {"load", work_load}, {"run", work_run}};
-
-/* Whether the n-th allocation was asked for. */
-static bool attempt(size_t which, long n) {
-    retort_error err = {0};
-    atomic_store(&asked, 0);
-    atomic_store(&live, 0);
-    atomic_store(&fail_at, n);
-    atomic_store(&armed, true);
-    retort_status status = works[which].work(&err);
-    atomic_store(&armed, false);
-    bool failed = atomic_load(&asked) >= n;
-    if (!failed && status != RETORT_OK) fail_msg("%s: %s", works[which].name, err.text);
-    if (status != RETORT_OK && (err.text[0] == '\0' || err.status != status))
-        fail_msg("%s: allocation %ld fails without a word", works[which].name, n);
-    if (atomic_load(&live) != 0)
-        fail_msg("%s: allocation %ld fails: %ld blocks leak", works[which].name, n, atomic_load(&live));
-    return failed;
-}
+static const failing_work works[] = {
+    {"make", work_make}, {"save", work_save}, {"load", work_load}, {"run", work_run}};
 
 static void test_every_allocation_may_fail(void **state) {
     (void)state;
-    for (size_t which = 0; which < sizeof works / sizeof *works; which++) {
-        retort_error err = {0};
-        if (works[which].work(&err) != RETORT_OK) fail_msg("%s: %s", works[which].name, err.text);
-        for (int all = 0; all < 2; all++) {
-            atomic_store(&sticky, all == 1);
-            for (long n = 1; attempt(which, n); n++) {
-            }
-        }
-    }
+    every_allocation_fails(works, sizeof works / sizeof *works, 0);
 }
 
 static int open_all(void **state) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Columns of Arrow and rows of tables when memory runs out: for every n, the n-th allocation fails (and again all from the
  * n-th on), and each piece of work reports an error or manages without, and leaks nothing. */
-#include "failing_malloc.h"
+#include "failing_works.h"
 #include "retort_arrow.h"
 
 #include <setjmp.h>
@@ -184,42 +184,13 @@ static retort_status work_json_lines(retort_error *err) {
 
 /* ---- */
 
-static const struct {
-    const char *name;
-    retort_status (*work)(retort_error *err);
-} works[] = {{"labels", work_labels}, {"vectors", work_vectors}, {"stream", work_stream},
-             {"tsv", work_tsv},       {"csv", work_csv},         {"json lines", work_json_lines}};
-
-/* Whether the n-th allocation was asked for. */
-static bool attempt(size_t which, long n) {
-    retort_error err = {0};
-    atomic_store(&asked, 0);
-    atomic_store(&live, 0);
-    atomic_store(&fail_at, n);
-    atomic_store(&armed, true);
-    retort_status status = works[which].work(&err);
-    atomic_store(&armed, false);
-    bool failed = atomic_load(&asked) >= n;
-    if (!failed && status != RETORT_OK) fail_msg("%s: %s", works[which].name, err.text);
-    if (status != RETORT_OK && (err.text[0] == '\0' || err.status != status))
-        fail_msg("%s: allocation %ld fails without a word", works[which].name, n);
-    if (atomic_load(&live) != 0)
-        fail_msg("%s: allocation %ld fails: %ld blocks leak", works[which].name, n, atomic_load(&live));
-    return failed;
-}
+static const failing_work works[] = {{"labels", work_labels}, {"vectors", work_vectors},
+                                     {"stream", work_stream}, {"tsv", work_tsv},
+                                     {"csv", work_csv},       {"json lines", work_json_lines}};
 
 static void every_allocation_may_fail(void **state) {
     (void)state;
-    for (size_t which = 0; which < sizeof works / sizeof *works; which++) {
-        retort_error err = {0};
-        if (works[which].work(&err) != RETORT_OK) fail_msg("%s: %s", works[which].name, err.text);
-        for (int all = 0; all < 2; all++) {
-            atomic_store(&sticky, all == 1);
-            long n = 1;
-            while (attempt(which, n)) n++;
-            assert_true(n > 5); /* something was asked for */
-        }
-    }
+    every_allocation_fails(works, sizeof works / sizeof *works, 5);
 }
 
 static retort_status import(retort_model **out, const char *name, retort_error *err) {
