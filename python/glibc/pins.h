@@ -12,6 +12,7 @@ PIN(dlinfo, "2.3.3");
 PIN(dlopen, "2.2.5");
 PIN(dlsym, "2.2.5");
 PIN(exp, "2.2.5");
+PIN(hypot, "2.2.5");
 PIN(log, "2.2.5");
 PIN(pow, "2.2.5");
 PIN(pthread_condattr_setclock, "2.3.3");
