@@ -3,20 +3,21 @@
 """Answers a million rows in the engines where data lives, beside `retort run --input`.
 
 usage: tables.py SHARED WORK --model M.retort --build BUILD [--rows N] [--engines NAME,…] [--again] [--texts MODEL.retort]
-                 [--write docs/tables.md]
+                 [--text-rows N] [--reps N] [--write docs/tables.md]
 
 SHARED has data/sst2/train.tsv and data/banking77/train.tsv: their sentences, shuffled, again and again until there are N (default: a million).
 Each engine runs its program of examples/python (a cluster of its own for PostgreSQL, two processes of sqlite3), two threads each. Its
 answers have to be those of `run`, bit for bit, and its speed is a ratio to that of `run` on 50,000 rows before and after it. WORK keeps the
 rows and what was measured, so a run that ended goes on; --again measures anew. CPU seconds are those of all processes of an engine; its start is
-what 1,000 rows take, and the rows after them have the rest. Memory is the highest sum of the proportional set sizes. --texts: also `run --input` beside `bench --data`
-on 30,000 sentences of SST-2, whose texts bench has tokenized before.
+what 1,000 rows take, and the rows after them have the rest. Memory is the highest sum of the proportional set sizes. --texts: also `run --input`
+with another model beside `bench --data`, which has tokenized its texts before, on the first --text-rows of the rows (default: 30,000).
 
 Needs a Python with numpy, pyarrow, and what --engines names: polars, duckdb, pandas, datasets, ray, pyspark.
 """
 import argparse
 import contextlib
 import csv
+import itertools
 import json
 import os
 import pathlib
@@ -36,6 +37,7 @@ from peers import cpu
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TICK = os.sysconf("SC_CLK_TCK")
 SEED, FEW = 7, 1000
+BUSY = 0.2  # share of the CPUs that others use, above which a rate says more about them
 POSTGRES = pathlib.Path("/usr/lib/postgresql/15/bin")
 
 
@@ -114,9 +116,10 @@ class Processes:
 
 def watched(commands, environment, log, processes=None):
     """Runs commands side by side: seconds, CPU seconds, and MB."""
-    watch, processes = Watch(), processes or Processes()
+    processes = processes or Processes()
     processes.sample()
     before, start = processes.cpu_seconds(), time.monotonic()
+    watch, own = Watch.read(), sum(os.times()[:2])
     with open(log, "wb") as file:
         children = []
         for command, output in commands:
@@ -128,9 +131,12 @@ def watched(commands, environment, log, processes=None):
             processes.sample()
             time.sleep(0.1)
         seconds = time.monotonic() - start
+    total, used = (now - then for now, then in zip(Watch.read()[:2], watch))
     if any(child.returncode for child in children):
         raise SystemExit(f"{commands}: failed: {log}\n{pathlib.Path(log).read_text(errors='replace')[-3000:]}")
-    return {"seconds": seconds, "cpu": processes.cpu_seconds() - before, "mb": processes.peak / 1e3, "others": watch.others()}
+    cpu_seconds = processes.cpu_seconds() - before
+    others = max(used - cpu_seconds - (sum(os.times()[:2]) - own), 0) / total  # a server's workers are nobody's children here
+    return {"seconds": seconds, "cpu": cpu_seconds, "mb": processes.peak / 1e3, "others": others}
 
 
 def sibling(args, **more):
@@ -141,8 +147,10 @@ def sibling(args, **more):
 
 
 def cleared(path):
+    """The path, without what an earlier run left there."""
     shutil.rmtree(path, ignore_errors=True)
-    path.unlink(missing_ok=True)
+    for left in (path, path.with_name(path.name + ".part"), path.with_name(path.name + ".state")):
+        left.unlink(missing_ok=True)
     return path
 
 
@@ -298,41 +306,46 @@ def compare(args, name, wanted):
 
 def beside_bench(args):
     """What tokenizing, reading and writing cost: `run --input` beside `bench --data`, in turns."""
-    table = args.work / "sst2.tsv"
-    texts = sentences(args.shared / "data/sst2/train.tsv")[:30000]
-    table.write_text("sentence\n" + "\n".join(texts) + "\n", encoding="utf-8")
-    retort = args.build / "app/retort"
-    run = [retort, "run", args.texts, "--input", table, "-o", args.work / "sst2-out.tsv", "--threads", args.threads]
+    table, retort = args.work / "texts.tsv", args.build / "app/retort"
+    with open(args.work / "rows.jsonl", encoding="utf-8") as rows, open(table, "w", encoding="utf-8") as file:
+        file.write("sentence\n")
+        for line in itertools.islice(rows, args.text_rows):
+            file.write(json.loads(line)["text"] + "\n")
+    run = [retort, "run", args.texts, "--input", table, "-o", args.work / "texts-out.tsv", "--threads", args.threads]
     bench = [retort, "bench", args.texts, "--data", table, "--batch", "32", "--seconds", "0", "--threads", args.threads, "--json"]
-    ratios = []
-    for _ in range(args.reps):
-        first, second = (watched([(command, None)], {}, args.work / "texts.log") for command in (run, bench))
-        ratios.append(second["cpu"] / first["cpu"])
-    return {"texts": len(texts), "model": os.path.basename(args.texts), "by_cpu": statistics.median(ratios), "reps": args.reps}
+    turns = [[watched([(command, None)], {}, args.work / "texts.log") for command in (run, bench)] for _ in range(args.reps)]
+    by_cpu, by_clock = (statistics.median(second[key] / first[key] for first, second in turns) for key in ("cpu", "seconds"))
+    return {"texts": args.text_rows, "model": os.path.basename(args.texts), "by_cpu": by_cpu, "by_clock": by_clock, "reps": args.reps,
+            "rate": args.text_rows / statistics.median(first["seconds"] for first, _ in turns), "mb": max(first["mb"] for first, _ in turns),
+            "others": max(part["others"] for turn in turns for part in turn)}
 
 
 # ---- The table ----
 
 
 def page(args, state):
+    others = [row["others"] for row in state["engines"].values()]
+    busy = max(others) > BUSY
     lines = [f"Command: `bench/tables.py SHARED WORK --model {os.path.basename(args.model)} --build build --rows {args.rows}`", "",
              f"{args.rows:,} rows: the {state['distinct']:,} sentences of SST-2's and BANKING77's training sets, shuffled, and again until there are as many. "
              f"{args.threads} threads each on {cpu()}, the model `{os.path.basename(args.model)}` of {os.path.getsize(args.model) / 1e6:.1f} MB. All answers "
              "are the same, bit for bit. CPU time is that of all processes of an engine; its start is what 1,000 rows take. Memory is the highest "
              "sum of their proportional set sizes.", "",
-             "| engine | start, CPU seconds | then rows per CPU second | to `run` | rows/s with the start, busy machine | memory, MB |", "|---|---|---|---|---|---|"]
+             f"| engine | start, CPU seconds | then rows per CPU second | to `run` | rows/s with the start{', busy machine' if busy else ''} | memory, MB |",
+             "|---|---|---|---|---|---|"]
     for name, (_, title) in ENGINES.items():
         if name in state["engines"]:
             row = state["engines"][name]
             then = (args.rows - FEW) / (row["cpu"] - row["start"])
             to_run = row["to_run"] * then / (args.rows / row["cpu"])
             lines.append(f"| {title} | {row['start']:.1f} | {then:,.0f} | {to_run:.2f} | {args.rows / row['seconds']:,.0f} | {row['mb']:,.0f} |")
-    others = [row["others"] for row in state["engines"].values() if row["others"] is not None]
-    lines += ["", f"Others used {100 * min(others):.0f} to {100 * max(others):.0f} % of the CPUs meanwhile: CPU seconds compare the engines, and the clock says more about the others."]
+    lines += ["", f"Others used {100 * min(others):.0f} to {100 * max(others):.0f} % of the CPUs meanwhile"
+                  + (": CPU seconds compare the engines, and the clock says more about the others." if busy else ".")]
     if "beside" in state:
         b = state["beside"]
-        lines += ["", f"On {b['texts']:,} sentences of SST-2 (`{b['model']}`), `run --input` answers {b['by_cpu']:.2f} times as many rows per CPU second as `bench --data`, whose "
-                      f"texts were tokenized before and whose answers are not written (median of {b['reps']} turns)."]
+        clock = f"; {b['by_clock']:.2f} times by the clock, {b['rate']:,.0f} rows/s in {b['mb']:.0f} MB" if b["others"] <= BUSY else ""
+        lines += ["", f"On {b['texts']:,} of these sentences (`{b['model']}`), `run --input` answers {b['by_cpu']:.2f} times as many rows per CPU second as `bench --data`, "
+                      f"whose texts were tokenized before and whose answers are not written{clock} (median of {b['reps']})."]
     return "\n".join(lines) + "\n"
 
 
@@ -347,6 +360,7 @@ def main():
     parser.add_argument("--engines", default=",".join(ENGINES))
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--texts", type=os.path.abspath)
+    parser.add_argument("--text-rows", type=int, default=30000)
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--write")
     args = parser.parse_args()
