@@ -48,8 +48,8 @@ struct ArrowArrayStream {
 RETORT_API retort_status retort_arrow_schema(const retort_session *session, struct ArrowSchema *out,
                                              retort_error *err);
 /* Answers the texts of an array of utf8, large_utf8 or utf8_view, or of a dictionary of them; `column` names one of the
- * children of a struct (a record batch) that is. A null has null answers. The caller keeps schema and texts, and releases
- * *out. */
+ * children of a struct (a record batch) that is. A null has null answers; a text that is not UTF-8 is refused, by its row. The
+ * caller keeps schema and texts, and releases *out. */
 RETORT_API retort_status retort_arrow_array(retort_session *session, const struct ArrowSchema *schema,
                                             const struct ArrowArray *texts, const char *column,
                                             struct ArrowArray *out, retort_error *err);

@@ -381,6 +381,17 @@ static void refuse_dictionaries(retort_session *session) {
     expect_refusal(session, &c.t, NULL, RETORT_ARGUMENT, "these are no indices: 1 buffers");
 }
 
+static void refuse_equal_names(retort_session *session) {
+    texts t;
+    batch_of(&t, NULL);
+    struct ArrowSchema *schemas[] = {&t.child_schema, &t.child_schema};
+    struct ArrowArray *arrays[] = {&t.child, &t.child};
+    t.schema.children = schemas;
+    t.array.children = arrays;
+    t.schema.n_children = t.array.n_children = 2;
+    expect_refusal(session, &t, "body", RETORT_ARGUMENT, "2 columns are named 'body'");
+}
+
 static void refused_columns(void **state) {
     (void)state;
     retort_model *model, *tags;
@@ -403,11 +414,24 @@ static void refused_columns(void **state) {
     t.buffers[1] = negative;
     expect_refusal(session, &t, NULL, RETORT_ARGUMENT,
                    "text 0: offset -1 and length 8 are not in its buffer");
+    texts_of(&t, "u", 0);
+    t.buffers[2] = "skippedgood\xFF"
+                   "film"
+                   "bad"
+                   "the fil\xC3"; /* "é" would go on beyond the text */
+    expect_refusal(session, &t, NULL, RETORT_ARGUMENT, "text 1 is not UTF-8 from byte 4 on");
+    texts_of(&t, "u", 2);
+    t.buffers[2] = "skippedgood\xFF"
+                   "film"
+                   "bad"
+                   "the fil\xC3";
+    expect_refusal(session, &t, NULL, RETORT_ARGUMENT, "text 3 is not UTF-8 from byte 7 on");
     t.array.n_buffers = 2;
     expect_refusal(session, &t, NULL, RETORT_ARGUMENT, "no array of texts");
     keep(&t.array);
     expect_refusal(session, &t, NULL, RETORT_ARGUMENT, "was released");
     refuse_views(session);
+    refuse_equal_names(session);
     refuse_dictionaries(session);
     retort_session_close(session);
     retort_model_free(model);

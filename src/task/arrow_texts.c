@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "task/arrow_texts.h"
+#include "base/utf8.h"
 
 #include <string.h>
 
@@ -63,7 +64,7 @@ static bool is_whole(place p) {
            (p.size < 0 || p.length <= p.size - p.from);
 }
 
-/* Rows [from, from + length) of an array of strings. */
+/* Rows [from, from + length) of an array of strings. Their bytes are checked, too: readers of Parquet, such as pyarrow, do not. */
 static retort_status check_strings(const rt_arrow_string_type *type, const struct ArrowArray *strings,
                                    int64_t from, int64_t length, retort_error *err) {
     if (strings->n_buffers < type->least_buffers || length < 0 || strings->offset < 0 ||
@@ -73,10 +74,14 @@ static retort_status check_strings(const rt_arrow_string_type *type, const struc
     for (int64_t i = from; i < from + length; i++) {
         if (!is_valid(strings, i)) continue;
         place p = type->at(strings, i);
-        if (is_whole(p)) continue;
-        return rt_fail(err, RETORT_ARGUMENT,
-                       "arrow: text %lld: offset %lld and length %lld are not in its buffer",
-                       (long long)(i - from), (long long)p.from, (long long)p.length);
+        size_t bad = 0;
+        if (!is_whole(p))
+            return rt_fail(err, RETORT_ARGUMENT,
+                           "arrow: text %lld: offset %lld and length %lld are not in its buffer",
+                           (long long)(i - from), (long long)p.from, (long long)p.length);
+        if (p.length > 0 && !rt_utf8_valid((const uint8_t *)p.bytes + p.from, (size_t)p.length, &bad))
+            return rt_fail(err, RETORT_ARGUMENT, "arrow: text %lld is not UTF-8 from byte %zu on",
+                           (long long)(i - from), bad);
     }
     return RETORT_OK;
 }
@@ -129,18 +134,24 @@ static retort_status find_child(rt_arrow_texts *out, const struct ArrowSchema **
         return rt_fail(err, RETORT_ARGUMENT,
                        "arrow: column '%.80s': the array has type '%.20s', not a struct", name,
                        parent->format);
+    int64_t found = 0;
+    const struct ArrowArray *child = NULL;
     for (int64_t i = 0; i < parent->n_children && i < array->n_children; i++) {
-        const struct ArrowArray *child = array->children[i];
         if (parent->children[i]->name == NULL || strcmp(parent->children[i]->name, name) != 0) continue;
         *schema = parent->children[i];
-        out->around = array;
-        out->strings = child;
-        out->offset = array->offset + child->offset;
-        if (child->length >= array->offset + array->length) return RETORT_OK;
+        child = array->children[i];
+        found++;
+    }
+    if (found == 0) return rt_fail(err, RETORT_ARGUMENT, "arrow: there is no column '%.80s'", name);
+    if (found > 1)
+        return rt_fail(err, RETORT_ARGUMENT, "arrow: %lld columns are named '%.80s'", (long long)found, name);
+    if (child->length < array->offset + array->length)
         return rt_fail(err, RETORT_ARGUMENT, "arrow: column '%.80s' has %lld rows, and the struct has %lld",
                        name, (long long)child->length, (long long)(array->offset + array->length));
-    }
-    return rt_fail(err, RETORT_ARGUMENT, "arrow: there is no column '%.80s'", name);
+    out->around = array;
+    out->strings = child;
+    out->offset = array->offset + child->offset;
+    return RETORT_OK;
 }
 
 static const rt_arrow_string_type *type_of(const struct ArrowSchema *schema) {
