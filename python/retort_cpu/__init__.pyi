@@ -94,7 +94,8 @@ def tune(model: _Path, data: _Path, output: _Path, *, floor: Optional[float] = .
          arguments: Sequence[str] = ...) -> Dict[str, Any]: ...
 
 def run_table(model: Union[Model, _Path], source: _Path, output: _Path, *, text_column: Optional[str] = ..., prefix: str = ...,
-              rows: Optional[int] = ..., progress: Optional[_Progress] = ...) -> Dict[str, Any]: ...
+              rows: Optional[int] = ..., scores: bool = ..., bad_rows: Optional[_Path] = ..., resume: bool = ...,
+              progress: Optional[_Progress] = ...) -> Dict[str, Any]: ...
 
 class Pipeline:
     task: str

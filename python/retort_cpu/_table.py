@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parquet and Arrow files through pyarrow: each row answered, batch by batch."""
+"""Parquet and Arrow files through pyarrow: each row answered, batch by batch; when all are, the output is written from input and answers."""
 import argparse
 import contextlib
 import json
@@ -8,16 +8,16 @@ import sys
 import tempfile
 import time
 
+import numpy
+
 from ._library import Error
-from ._model import UNPACK, Model
+from ._model import UNPACK, Model, best_columns
+from ._parts import Parts, digest
 
 FORMATS = {".parquet": "Parquet", ".pq": "Parquet", ".arrow": "Arrow", ".feather": "Arrow"}
 USUAL = ("sentence", "text", "sentence1", "question", "premise", "anchor")  # as the command has them
 BATCH_ROWS = 8192
-
-
-class Missing(Error):
-    """A package is not installed."""
+SAVE_SECONDS = 10  # what a kill can cost
 
 
 def format_of(path):
@@ -28,36 +28,42 @@ def format_of(path):
 def _pyarrow():
     try:
         import pyarrow
+        import pyarrow.dataset
         import pyarrow.parquet
     except ImportError as error:
-        raise Missing(f"Parquet and Arrow files need pyarrow: pip install pyarrow ({error})", "PROVIDER") from None
+        raise Error(f"Parquet and Arrow files need pyarrow: pip install pyarrow ({error})", "PROVIDER") from None
     return pyarrow
 
 
 def _arrow_file(pyarrow, path):
     """Either form of Arrow's IPC: a file, which Feather version 2 is, or a stream."""
     source = pyarrow.memory_map(path)
+    if source.read(4) == b"FEA1":
+        raise Error(f"{path}: Feather version 1: expected version 2, which pyarrow.feather.write_feather writes", "FORMAT")
+    source.seek(0)
     try:
         file = pyarrow.ipc.open_file(source)
     except pyarrow.ArrowInvalid:
         source.seek(0)
         stream = pyarrow.ipc.open_stream(source)
-        return stream.schema, iter(stream)
-    return file.schema, (file.get_batch(i) for i in range(file.num_record_batches))
+        return stream.schema, iter(stream), 0
+    rows = pyarrow.dataset.dataset(path, format="ipc").count_rows()  # by the batches' headers alone
+    return file.schema, (file.get_batch(i) for i in range(file.num_record_batches)), rows
 
 
 def _open(pyarrow, path):
-    """(schema, record batches) of a file."""
+    """(schema, record batches, rows or 0) of a file."""
     try:
         if format_of(path) == "Arrow":
             return _arrow_file(pyarrow, path)
         file = pyarrow.parquet.ParquetFile(path)
-        return file.schema_arrow, file.iter_batches(BATCH_ROWS)
+        return file.schema_arrow, file.iter_batches(BATCH_ROWS), file.metadata.num_rows
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise Error(f"{path}: {error}", "IO" if isinstance(error, OSError) and error.errno else "FORMAT") from None
 
 
-def _text_column(path, names, wanted):
+def _text_column(pyarrow, path, schema, wanted):
+    names = schema.names
     chosen = [wanted] if wanted is not None else USUAL
     found = next((name for name in chosen if name in names), None)
     if found is None:
@@ -65,6 +71,10 @@ def _text_column(path, names, wanted):
         raise Error(f"{path}: {missing}; there are {', '.join(map(repr, names))}")
     if names.count(found) > 1:
         raise Error(f"{path}: {names.count(found)} columns are named '{found}'")
+    kind = schema.field(found).type
+    of = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
+    if of not in (pyarrow.string(), pyarrow.large_string(), pyarrow.string_view()):
+        raise Error(f"{path}: column '{found}' is {kind}: expected texts: string, large_string, string_view, or a dictionary of them")
     return found
 
 
@@ -74,10 +84,17 @@ def _umask():
     return mask
 
 
-def _each(pyarrow, path, batches):
-    """The record batches, with errors that name the file."""
+def _batches(pyarrow, path, first, rows):
+    """The record batches of a file from row `first` on, at most BATCH_ROWS each, `rows` (None: all) with those before. Errors name the file."""
+    at, _, batches, _ = 0, *_open(pyarrow, path)
     try:
-        yield from batches
+        for whole in batches:
+            whole = whole if rows is None else whole.slice(0, rows - at)
+            for begin in range(max(first - at, 0), len(whole), BATCH_ROWS):
+                yield whole.slice(begin, BATCH_ROWS)
+            at += len(whole)
+            if at == rows:
+                return
     except (pyarrow.ArrowException, OSError) as error:
         raise Error(f"{path}: {error}", "FORMAT") from None
 
@@ -100,28 +117,159 @@ def _written(pyarrow, path, schema):
         raise
 
 
-def _answered(pyarrow, model, batch, column):
+# ---- Answers ----
+
+
+def _text_of(value):
+    """(text, None), or (None, what is wrong with it)."""
+    try:
+        return None if value is None else value.decode(), None
+    except UnicodeDecodeError as error:
+        return None, f"not UTF-8 from byte {error.start} on"
+
+
+def _checked(pyarrow, column):
+    """(texts, problems): what is not UTF-8, which files are not checked for, is null and has a problem."""
+    try:
+        column.validate(full=True)
+        return column, pyarrow.nulls(len(column), pyarrow.string())
+    except pyarrow.ArrowInvalid:
+        if isinstance(column, pyarrow.DictionaryArray):
+            column = column.dictionary_decode()
+        texts, problems = zip(*map(_text_of, column.cast(pyarrow.large_binary()).to_pylist()))
+        return pyarrow.array(texts, pyarrow.large_string()), pyarrow.array(problems, pyarrow.string())
+
+
+def _all_scores(pyarrow, model, texts, names):
+    """label, score, and the scores of all labels, which predict_arrow does not give."""
+    items = texts.to_pylist()
+    valid = numpy.array([item is not None for item in items], bool)
+    place = numpy.where(valid, numpy.cumsum(valid) - 1, 0)
+    found = model.scores([item for item in items if item is not None])
+    best = best_columns(found, 1)[:, 0]
+
+    def spread(values, kind):
+        return pyarrow.array(values[place] if len(values) else numpy.zeros(len(place), values.dtype), kind, mask=~valid)
+    labels, numbers = numpy.array(model.labels, object)[best], found[numpy.arange(len(best)), best]
+    scores = pyarrow.StructArray.from_arrays([spread(found[:, i], pyarrow.float32()) for i in range(found.shape[1])], names, mask=pyarrow.array(~valid))
+    return [spread(labels, pyarrow.string()), spread(numbers, pyarrow.float32()), scores]
+
+
+def _answered(pyarrow, model, texts, added):
     """The columns that a batch gets."""
-    answer = pyarrow.array(next(model.predict_arrow(batch, column)))
-    kind = pyarrow.string() if model.task == "classify" else answer.type.field(0).type
-    return [answer.field(0).cast(kind), *(answer.field(i) for i in range(1, answer.type.num_fields))]
+    if len(added) == 3:
+        return _all_scores(pyarrow, model, texts, model.labels)
+    answer = pyarrow.array(next(model.predict_arrow(texts)))
+    return [answer.field(0).cast(added[0].type), *(answer.field(i) for i in range(1, answer.type.num_fields))]
 
 
-def _added(pyarrow, model, prefix):
+def _added(pyarrow, model, prefix, scores):
+    if scores and model.task != "classify":
+        raise Error(f"scores (--scores): the model was made to {model.task}: expected one that classifies")
     if model.task == "classify":
-        return [pyarrow.field(prefix + "label", pyarrow.string()), pyarrow.field(prefix + "score", pyarrow.float32())]
+        number = pyarrow.float32()
+        all_scores = [pyarrow.field(prefix + "scores", pyarrow.struct([(label, number) for label in model.labels]))]
+        return [pyarrow.field(prefix + "label", pyarrow.string()), pyarrow.field(prefix + "score", number), *(all_scores if scores else [])]
     if model.task == "embed" and not model.info["sparse"]:
         item = pyarrow.field("item", pyarrow.float32(), nullable=False)
         return [pyarrow.field(prefix + "embedding", pyarrow.list_(item, model.info["labels"]))]
     raise Error(f"the model was made to {model.task}: Parquet and Arrow files get labels, or vectors that are dense: convert the table to JSON lines")
 
 
-def run_table(model, source, output, *, text_column=None, prefix="", rows=None, progress=None):
+def _answer(pyarrow, table, parts, said):
+    """Answers the rows that have none yet."""
+    schema = pyarrow.schema([*table["added"], pyarrow.field("problem", pyarrow.string())])
+    waiting, saved, done = [], time.monotonic(), parts.rows
+    try:
+        for batch in _batches(pyarrow, table["source"], parts.rows, table["rows"]):
+            texts, problems = _checked(pyarrow, batch[table["column"]])
+            waiting.append(pyarrow.record_batch([*_answered(pyarrow, table["model"], texts, table["added"]), problems], schema=schema))
+            done += len(batch)
+            said(done)
+            if time.monotonic() - saved > SAVE_SECONDS:
+                parts.add(waiting)
+                waiting, saved = [], time.monotonic()
+    finally:
+        parts.add(waiting)  # an interrupted run goes on from here
+
+
+# ---- The output ----
+
+
+def _aligned(pyarrow, answers):
+    """A function that gives the next n rows of record batches."""
+    rest, answers = [], iter(answers)
+
+    def take(n):
+        while sum(map(len, rest)) < n:
+            rest.append(next(answers, None))
+            if rest[-1] is None:
+                raise Error("the input has got more rows while it was answered: begin anew")
+        whole = pyarrow.Table.from_batches(rest).combine_chunks()
+        rest[:] = whole.slice(n).to_batches()
+        return whole.slice(0, n)
+    return take
+
+
+class _BadRows:
+    """The file of rows without an answer, made when there is one."""
+
+    def __init__(self, path):
+        self._path, self._file, self.count = path, None, 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, first, problems):
+        """Those among the rows from `first` on; gives their indices."""
+        found = [] if problems.null_count == len(problems) else [i for i, problem in enumerate(problems.to_pylist()) if problem is not None]
+        for i in found:
+            if self._file is None:
+                self._file = open(self._path, "w", encoding="utf-8")
+            self._file.write(json.dumps({"row": first + i, "problem": problems[i].as_py()}) + "\n")
+        self.count += len(found)
+        return found
+
+
+def _write(pyarrow, table, parts, output):
+    """The rows and their answers, without bad rows. (rows, nulls, bad rows)"""
+    take, done, nulls = _aligned(pyarrow, parts.read()), 0, 0
+    with _written(pyarrow, output, table["schema"]) as writer, _BadRows(table["bad_rows"]) as bad:
+        for batch in _batches(pyarrow, table["source"], 0, table["rows"]):
+            answers = take(len(batch))
+            problems = answers["problem"].combine_chunks()
+            columns = [*batch.columns, *(answers[i].combine_chunks() for i in range(answers.num_columns - 1))]
+            out, good = pyarrow.record_batch(columns, schema=table["schema"]), 0
+            for row in bad.add(done, problems):
+                writer.write_batch(out.slice(good, row - good))
+                good = row + 1
+            writer.write_batch(out.slice(good))
+            done, nulls = done + len(batch), nulls + batch[table["column"]].null_count
+        return done, nulls, bad.count
+
+
+def _settings(table, model, prefix, scores, resume):
+    """What the answers depend on."""
+    found = os.stat(table["source"])
+    known = model._source is not None
+    if resume and not known:
+        raise Error("resume: a model in memory is not known again: save it, and give its path")
+    return {"input": os.path.realpath(table["source"]), "bytes": found.st_size, "modified": found.st_mtime_ns,
+            "model": digest(model._source) if known else None, "text_column": table["column"], "prefix": prefix, "rows": table["rows"], "scores": scores}
+
+
+def run_table(model, source, output, *, text_column=None, prefix="", rows=None, scores=False, bad_rows=None, resume=False, progress=None):
     """Answers each row of a Parquet or Arrow (Feather) file: `output` has its columns and `label` and `score`, or `embedding`. Gives
-    {"rows", "nulls", "seconds", "rows_per_second"}. Needs pyarrow. A null has null answers; memory does not grow with the table.
+    {"rows", "nulls", "bad_rows", "seconds", "rows_per_second"}. Needs pyarrow. A null has null answers; memory does not grow with the table.
 
     model: a Model, or the path or name of one. text_column: default "sentence", "text", …. prefix: put before the names of the columns
-    that are added. rows: stop after so many. progress: progress(what, done, total), after each batch."""
+    that are added. rows: stop after so many. scores: also `scores`, a struct with that of each label. bad_rows: the file for rows whose
+    text is not UTF-8, which the output has not (default: OUTPUT.bad.jsonl). resume: go on with OUTPUT.parts, which a run leaves that was
+    killed. progress: progress(what, done, total), after each batch; total is 0 if it is not known."""
     for path in (source, output):
         if format_of(path) is None:
             raise Error(f"{path}: expected the name of a Parquet file (.parquet, .pq) or an Arrow file (.arrow, .feather)")
@@ -131,31 +279,31 @@ def run_table(model, source, output, *, text_column=None, prefix="", rows=None, 
     source, output = os.fspath(source), os.fspath(output)
     if os.path.exists(output) and os.path.samefile(source, output):
         raise Error(f"{output}: would be written over: it is the input")
-    schema, batches = _open(pyarrow, source)
-    column = _text_column(source, schema.names, text_column)
+    schema, _, total = _open(pyarrow, source)
+    column = _text_column(pyarrow, source, schema, text_column)
     model = model if isinstance(model, Model) else Model(model)
-    added = _added(pyarrow, model, prefix)
+    added = _added(pyarrow, model, prefix, scores)
     for field in added:
         if field.name in schema.names:
             raise Error(f"{source}: there is a column '{field.name}' already: prefix (--prefix) names those that are added")
-    schema = pyarrow.schema([*schema, *added], schema.metadata)
-    done, nulls, start = 0, 0, time.monotonic()
-    with _written(pyarrow, output, schema) as writer:
-        for whole in _each(pyarrow, source, batches):
-            whole = whole if rows is None else whole.slice(0, rows - done)
-            for first in range(0, len(whole), BATCH_ROWS):
-                batch = whole.slice(first, BATCH_ROWS)
-                writer.write_batch(pyarrow.record_batch([*batch.columns, *_answered(pyarrow, model, batch, column)], schema=schema))
-                done, nulls = done + len(batch), nulls + batch[column].null_count
-                if progress is not None:
-                    progress("rows", done, rows or 0)
-            if done == rows:
-                break
+    table = {"source": source, "column": column, "rows": rows, "model": model, "added": added,
+             "schema": pyarrow.schema([*schema, *added], schema.metadata), "bad_rows": bad_rows or output + ".bad.jsonl"}
+    total, whole, start = min(total, rows or total) if total else rows or 0, False, time.monotonic()
+    parts = Parts(pyarrow, os.path.realpath(output), _settings(table, model, prefix, scores, resume), resume)
+    begun = parts.rows
+    try:
+        _answer(pyarrow, table, parts, (lambda done: progress("rows", done, total)) if progress is not None else lambda done: None)
+        done, nulls, bad = _write(pyarrow, table, parts, output)
+        whole = True
+    finally:
+        parts.close(whole)
     seconds = time.monotonic() - start
-    return {"rows": done, "nulls": nulls, "seconds": seconds, "rows_per_second": done / max(seconds, 1e-9)}
+    return {"rows": done, "nulls": nulls, "bad_rows": bad, "seconds": seconds, "rows_per_second": (done - begun) / max(seconds, 1e-9)}
 
 
 # ---- The command ----
+
+EXIT = {"PROVIDER": 5, "NOMEM": 1, "CANCELLED": 1, "NONFINITE": 1}  # by status; 3 of others
 
 
 def is_ours(arguments):
@@ -166,8 +314,7 @@ def is_ours(arguments):
     return any(map(format_of, values + [word[8:] for word in arguments if word.startswith("--input=")]))
 
 
-def command(arguments):
-    """run --input of a Parquet or Arrow file; the exit code, as README has them."""
+def _options(arguments):
     parser = argparse.ArgumentParser(prog="retort run", allow_abbrev=False, description=run_table.__doc__.split("\n")[0],
                                      epilog="Further options of `retort run --input` are for TSV, CSV and JSON lines.")
     parser.add_argument("model", nargs="?", default="sentiment")
@@ -176,6 +323,9 @@ def command(arguments):
     parser.add_argument("--text-column")
     parser.add_argument("--prefix", default="")
     parser.add_argument("--rows", type=int)
+    parser.add_argument("--scores", action="store_true", help="also those of all labels")
+    parser.add_argument("--bad-rows", metavar="FILE", help="rows whose text is not UTF-8 (default: OUTPUT.bad.jsonl)")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was killed")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--isa")
     parser.add_argument("--unpack", choices=UNPACK)
@@ -183,20 +333,54 @@ def command(arguments):
     chosen = parser.parse_args(arguments[1:])
     if chosen.rows is not None and chosen.rows < 1:
         parser.error(f"--rows {chosen.rows}: expected a whole number from 1")
+    for path in (chosen.input, chosen.output):
+        if format_of(path) is None:
+            parser.error(f"{path}: expected the name of a Parquet file (.parquet, .pq) or an Arrow file (.arrow, .feather)")
+    if os.path.exists(chosen.output) and os.path.exists(chosen.input) and os.path.samefile(chosen.input, chosen.output):
+        parser.error(f"{chosen.output}: would be written over: it is the input")
+    return chosen
+
+
+def _bar():
+    """progress of run_table for a terminal: rows, their rate and the time left; None if stderr is none."""
+    if not sys.stderr.isatty():
+        return None
+    begun = last = None
+
+    def say(_, done, total):
+        nonlocal begun, last
+        now = time.monotonic()
+        begun = begun or (now, done)
+        if last is not None and now - last < 0.2 and done != total:
+            return
+        last, rate = now, (done - begun[1]) / max(now - begun[0], 1e-9)
+        of = f" of {total:,}" if total else ""
+        left = f", {(total - done) / rate:,.0f} s left" if total and rate > 0 else ""
+        sys.stderr.write(f"\r\033[K{done:,}{of} rows, {rate:,.0f} rows/s{left}" + ("\r\033[K" if done == total else ""))
+        sys.stderr.flush()
+    return say
+
+
+def command(arguments):
+    """run --input of a Parquet or Arrow file; the exit code, as README has them."""
+    chosen = _options(arguments)
     try:
         model = Model(chosen.model, threads=chosen.threads, isa=chosen.isa, unpack=chosen.unpack)
-        result = run_table(model, chosen.input, chosen.output, text_column=chosen.text_column, prefix=chosen.prefix, rows=chosen.rows)
+        result = run_table(model, chosen.input, chosen.output, text_column=chosen.text_column, prefix=chosen.prefix, rows=chosen.rows,
+                           scores=chosen.scores, bad_rows=chosen.bad_rows, resume=chosen.resume, progress=_bar())
     except KeyboardInterrupt:
-        return _fail("interrupted", 130)
-    except Missing as error:
-        return _fail(error, 5)
-    except (Error, OSError) as error:
-        return _fail(error, 1 if isinstance(error, OSError) else 3)
+        return _fail("interrupted: --resume goes on", 130)
+    except Error as error:
+        return _fail(error, EXIT.get(error.status, 3))
+    except OSError as error:
+        return _fail(error, 1)
+    bad = result["bad_rows"]
     if chosen.json:
         print(json.dumps(result))
     else:
-        sys.stderr.write(f"retort: {result['rows']} rows in {result['seconds']:.1f} s ({result['rows_per_second']:.0f} rows/s)\n")
-    return 0
+        aside = f", {bad} bad rows in {chosen.bad_rows or chosen.output + '.bad.jsonl'}" if bad else ""
+        sys.stderr.write(f"retort: {result['rows']} rows in {result['seconds']:.1f} s ({result['rows_per_second']:.0f} rows/s){aside}\n")
+    return 3 if bad and bad == result["rows"] else 0
 
 
 def _fail(error, code):

@@ -54,17 +54,20 @@ def unknown_fields_are_named():
 
 @test
 def stubs_name_what_there_is():
-    """Parameters of each function and method in __init__.pyi are those of the code."""
+    """Parameters of each function and method in the stubs are those of the code."""
     import ast
     import inspect
     import pathlib
-    stub = ast.parse(pathlib.Path(retort_cpu.__file__).with_name("__init__.pyi").read_text())
+
+    def parsed(name):
+        return ast.parse(pathlib.Path(retort_cpu.__file__).with_name(name).read_text())
 
     def check(owner, node):
         wanted = [a.arg for a in node.args.args + node.args.kwonlyargs]
         found = [p.name for p in inspect.signature(getattr(owner, node.name)).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         assert wanted == found, f"{node.name}: the stub has {wanted}, the code {found}"
 
+    stub = parsed("__init__.pyi")
     functions = [node for node in stub.body if isinstance(node, ast.FunctionDef)]
     assert {f.name for f in functions} | {c.name for c in stub.body if isinstance(c, ast.ClassDef)} == {*retort_cpu.__all__}
     for node in functions:
@@ -75,6 +78,15 @@ def stubs_name_what_there_is():
     assert {m.name for m in methods} == {n for n, m in vars(retort_cpu.Model).items() if inspect.isfunction(m) and not n.startswith("_")}
     for node in methods:
         check(retort_cpu.Model, node)
+    try:
+        from retort_cpu.sklearn import RetortClassifier
+    except ImportError:
+        return  # no scikit-learn
+    methods = [m for m in next(c for c in parsed("sklearn.pyi").body if isinstance(c, ast.ClassDef)).body if isinstance(m, ast.FunctionDef)]
+    assert {m.name for m in methods} == {n for n, m in vars(RetortClassifier).items() if inspect.isfunction(m) and n != "_texts" and
+                                         not n.startswith("set_")}
+    for node in methods:
+        check(RetortClassifier, node)
 
 
 main()

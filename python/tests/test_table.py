@@ -9,7 +9,7 @@ from harness import HERE, checkpoint, file, main, raises, retort, test
 
 import numpy
 
-from retort_cpu import Error, Model, run_table
+from retort_cpu import Error, Model, quantize, run_table
 
 try:
     import pyarrow
@@ -58,7 +58,7 @@ def all_formats():
         seen = []
         result = run_table(file("distilbert-classify"), source, HERE / f"out{name}", progress=lambda *state: seen.append(state))
         assert result["rows"] == len(TEXTS) and result["nulls"] == 400 and result["rows_per_second"] > 0
-        assert seen[-1] == ("rows", len(TEXTS), 0) and len(seen) > 2
+        assert seen[-1] == ("rows", len(TEXTS), 0 if name == ".arrow" else len(TEXTS)) and len(seen) > 2
         check((pyarrow.parquet.read_table if "p" in name.lower() and name != ".feather" else pyarrow.feather.read_table)(HERE / f"out{name}"))
     run_table(Model(file("distilbert-classify")), path[".arrow"], HERE / "other.parquet", rows=10000)
     check(pyarrow.parquet.read_table(HERE / "other.parquet"), 10000)
@@ -92,7 +92,7 @@ def what_is_refused():
     pyarrow.parquet.write_table(table(label=["x"] * len(TEXTS)), source)
     raises(Error, "there is a column 'label' already: prefix", run_table, model, source, out)
     raises(Error, "no column 'body'; there are 'id', 'text', 'label'", run_table, model, source, out, text_column="body")
-    raises(Error, "texts of type 'l'", run_table, model, source, out, text_column="id", prefix="my_")
+    raises(Error, "column 'id' is int64: expected texts", run_table, model, source, out, text_column="id", prefix="my_")
     raises(Error, "would be written over", run_table, model, source, source, prefix="my_")
     raises(Error, "expected the name of a Parquet file", run_table, model, source, HERE / "out.csv")
     raises(Error, "the model was made to tag", run_table, file("bert-tag"), source, out)
@@ -125,6 +125,98 @@ def a_link_is_written_through_and_nothing_else_is_touched():
     source.unlink()
 
 
+@test
+def scores_of_all_labels():
+    source, out, model = HERE / "scores.parquet", HERE / "scores-out.parquet", Model(file("distilbert-classify"))
+    pyarrow.parquet.write_table(table().slice(0, 3000), source)
+    run_table(model, source, out, scores=True)
+    found = pyarrow.parquet.read_table(out)
+    check(found.drop_columns("scores"), 3000)
+    every = model.scores([text for text in TEXTS[:3000] if text is not None])
+    rows = [row for row in found["scores"].to_pylist() if row is not None]
+    assert list(rows[0]) == model.labels and numpy.array_equal(numpy.float32([list(row.values()) for row in rows]), every)
+    assert [row is None for row in found["scores"].to_pylist()] == [text is None for text in TEXTS[:3000]]
+    raises(Error, "scores (--scores): the model was made to embed", run_table, file("bert-embed"), source, out, scores=True)
+
+
+@test
+def texts_that_are_not_utf8_are_bad_rows():
+    kinds = {"string": pyarrow.string(), "large": pyarrow.large_string(), "category": pyarrow.dictionary(pyarrow.int32(), pyarrow.string())}
+    for name, kind in kinds.items():
+        source, out = HERE / f"bad-{name}.arrow", HERE / f"bad-{name}-out.parquet"
+        damaged = [None if text is None else text.encode() for text in TEXTS]
+        damaged[12], damaged[19999] = b"good \xff", b"\xc3"
+        binary = pyarrow.array(damaged, pyarrow.large_binary() if name == "large" else pyarrow.binary())
+        flat = pyarrow.Array.from_buffers(pyarrow.large_string() if name == "large" else pyarrow.string(), len(binary), binary.buffers(), binary.null_count)
+        texts = flat.dictionary_encode() if name == "category" else flat
+        assert texts.type == kind
+        pyarrow.feather.write_feather(pyarrow.table({"id": range(len(TEXTS)), "text": texts}), source)
+        result = run_table(file("distilbert-classify"), source, out)
+        assert result["bad_rows"] == 2 and result["nulls"] == 400, result
+        found = pyarrow.parquet.read_table(out)
+        check(found.set_column(1, "text", found["text"].cast("string")), len(TEXTS) - 2)
+        bad = [json.loads(line) for line in open(f"{out}.bad.jsonl")]
+        assert bad == [{"row": 12, "problem": "not UTF-8 from byte 5 on"}, {"row": 19999, "problem": "not UTF-8 from byte 0 on"}], bad
+    with open(HERE / "aside.jsonl", "w+") as aside:
+        said = command(file("distilbert-classify"), "-i", source, "-o", out, "--bad-rows", aside.name, code=0)[1]
+        assert f"2 bad rows in {aside.name}" in said and len(aside.readlines()) == 2
+
+
+KILLED = """
+import os, sys
+from retort_cpu import _table
+_table.SAVE_SECONDS = -1
+_table.run_table(*sys.argv[1:4], progress=lambda _, done, total: os.kill(os.getpid(), 9) if done >= 2 * _table.BATCH_ROWS else None)
+"""
+
+
+@test
+def a_run_that_was_killed_goes_on():
+    source, out, model, seen = HERE / "killed.parquet", HERE / "killed-out.parquet", file("distilbert-classify"), []
+    pyarrow.parquet.write_table(table(), source, row_group_size=5000)
+    killed = subprocess.run([sys.executable, "-c", KILLED, model, source, out], capture_output=True, text=True, timeout=300)
+    assert killed.returncode == -9 and not out.exists(), killed.stderr
+    parts = HERE / "killed-out.parquet.parts"
+    assert len(list(parts.glob("*.arrow"))) >= 1
+    (parts / "000000009999.arrow.next").write_bytes(b"half of a file")
+    raises(Error, "has the answers of a run that did not end", run_table, model, source, out)
+    error = raises(Error, "was begun with another input, model or options", run_table, file("bert-embed"), source, out, resume=True)
+    assert "model: then " in str(error)
+    raises(Error, "prefix: then '', now 'my_'", run_table, model, source, out, prefix="my_", resume=True)
+    raises(Error, "a model in memory is not known again", run_table, quantize(Model(checkpoint("distilbert-classify")), "int8"), source, out, resume=True)
+    answered = sum(batch.num_rows for path in parts.glob("*.arrow") for batch in pyarrow.ipc.open_stream(path.read_bytes()))
+    result = run_table(model, source, out, resume=True, progress=lambda _, done, total: seen.append((done, total)))
+    assert result["rows"] == len(TEXTS) and seen[0][0] > answered > 0 and seen[-1] == (len(TEXTS), len(TEXTS)), seen
+    check(pyarrow.parquet.read_table(out))
+    assert not parts.exists()
+    assert run_table(model, source, out, resume=True)["rows"] == len(TEXTS)  # nothing to go on with: from the beginning
+
+
+@test
+def one_run_at_a_time_and_damaged_parts():
+    source, out, model = HERE / "twice.parquet", HERE / "twice-out.parquet", file("distilbert-classify")
+    pyarrow.parquet.write_table(table(), source)
+    inside = []
+
+    def again(*_):
+        inside.append(raises(Error, "another run writes there", run_table, model, source, out, resume=True))
+    run_table(model, source, out, progress=again)
+    assert inside
+    subprocess.run([sys.executable, "-c", KILLED, model, source, out], capture_output=True, timeout=300)
+    part = next((HERE / "twice-out.parquet.parts").glob("*.arrow"))
+    whole = part.read_bytes()
+    part.write_bytes(whole[:len(whole) // 2])
+    raises(Error, f"{part}: ", run_table, model, source, out, resume=True)
+    (part.parent / "settings.json").write_text("[")
+    raises(Error, "does not say what the answers beside it belong to", run_table, model, source, out, resume=True)
+
+
+@test
+def an_old_feather_file_is_named():
+    (HERE / "old.feather").write_bytes(b"FEA1" + bytes(60) + b"FEA1")
+    raises(Error, "old.feather: Feather version 1: expected version 2", run_table, file("distilbert-classify"), HERE / "old.feather", HERE / "new.feather")
+
+
 def command(*arguments, code=0, **environment):
     done = subprocess.run([sys.executable, "-m", "retort_cpu", "run", *map(str, arguments)], capture_output=True, text=True, timeout=300,
                           env={**os.environ, **environment})
@@ -140,7 +232,9 @@ def the_command():
     check(pyarrow.feather.read_table(out))
     assert json.loads(command(model, f"--input={source}", "-o", out, "--rows", 100, "--json")[0])["rows"] == 100
     check(pyarrow.feather.read_table(out), 100)
-    assert "--resume" in command(model, "-i", source, "-o", out, "--resume", code=2)[1]
+    assert "--top" in command(model, "-i", source, "-o", out, "--top", "2", code=2)[1]
+    assert "would be written over" in command(model, "-i", source, "-o", source, code=2)[1]
+    assert "out.csv: expected the name of a Parquet file" in command(model, "-i", source, "-o", HERE / "out.csv", code=2)[1]
     assert "a whole number from 1" in command(model, "-i", source, "-o", out, "--rows", -1, code=2)[1]
     assert "no column 'body'" in command(model, "-i", source, "-o", out, "--text-column", "body", code=3)[1]
     assert "nowhere" in command(model, "-i", source, "-o", HERE / "nowhere/out.parquet", code=1)[1]
