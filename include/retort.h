@@ -1043,9 +1043,6 @@ typedef struct retort_eval_result {
     double bound, p;
 } retort_eval_result;
 RETORT_API void retort_eval_result_init(retort_eval_result *result, size_t size);
-/* Holm's step-down (1979): n p-values as they count when all n claims are made at once, in `adjusted` [n], which may be `p`. A claim
- * whose adjusted value is at most alpha holds, and the chance that any of these is false is at most alpha. */
-RETORT_API void retort_holm(const double *p, size_t n, double *adjusted);
 /* Computes the metric of the task on labelled data. Of a classifier with one label per text and a reference, data without labels
  * will do: the metric is then "agreement", the share of texts that get the reference's label. `options` may be NULL. Each batch runs in the session and
  * then in the reference, so that their taps see the same rows of the same texts in turn. */

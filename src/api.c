@@ -870,10 +870,6 @@ retort_status retort_eval(retort_session *session, const retort_dataset *data,
 
 /* ---- Cascades ---- */
 
-void retort_holm(const double *p, size_t n, double *adjusted) {
-    rt_holm(p, n, adjusted);
-}
-
 void retort_binomial(uint64_t count, uint64_t n, double confidence, double *low, double *high) {
     bool known = n > 0 && count <= n && confidence > 0 && confidence < 1;
     if (low != NULL) *low = known ? rt_binomial_lower(count, n, confidence) : NAN;

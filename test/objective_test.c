@@ -526,7 +526,7 @@ static void refuses_other_teachers(void **state) {
     expect_no_teacher("bert-classify", "negative",
                       "teacher: its labels are in another order: label 1 is 'negative'");
     expect_no_teacher("roberta-classify", NULL,
-                      "another vocabulary: piece 0 is '[CLS]', the model's '[PAD]'");
+                      "another vocabulary: piece 0 is '[CLS]', and the model's '[PAD]'");
 }
 
 int main(void) {

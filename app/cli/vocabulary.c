@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/vocabulary.h"
+#include "cli/output.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -74,6 +75,20 @@ void cli_print_restriction(const retort_model *model) {
         "out in turn\n",
         percent_of(found.identical, found.texts), (unsigned long long)found.texts,
         percent_of(found.identical_unseen, found.texts));
+}
+
+void cli_say_restriction(const retort_model *model) {
+    retort_restriction left = {.size = sizeof left};
+    if (retort_model_restriction(model, &left, NULL) != RETORT_OK) return;
+    if (left.texts == 0) {
+        cli_say("vocabulary: %lld of %lld pieces stay", (long long)left.pieces,
+                (long long)left.pieces_before);
+        return;
+    }
+    cli_say("vocabulary: %lld of %lld pieces stay; of %llu texts %.2f %% are tokenized as before, and %.2f "
+            "%% of unseen ones",
+            (long long)left.pieces, (long long)left.pieces_before, (unsigned long long)left.texts,
+            percent_of(left.identical, left.texts), percent_of(left.identical_unseen, left.texts));
 }
 
 json_t *cli_restriction_json(const retort_model *model) {

@@ -18,8 +18,9 @@ typedef struct cli_vocabulary {
 cli_code cli_open_vocabulary(cli_vocabulary *out, const cli_args *args, retort_dataset_options options);
 void cli_close_vocabulary(cli_vocabulary *vocabulary);
 
-/* How the vocabulary of a model was restricted; nothing and NULL if it is whole. */
+/* How the vocabulary of a model was restricted, on stdout, on stderr, and as JSON; nothing and NULL if it is whole. */
 void cli_print_restriction(const retort_model *model);
+void cli_say_restriction(const retort_model *model);
 json_t *cli_restriction_json(const retort_model *model);
 
 #endif

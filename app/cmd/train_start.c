@@ -413,19 +413,7 @@ static cli_code refuse_head(const opener *o) {
 
 /* What --languages and --texts have left of the vocabulary. */
 static void say_vocabulary(const opener *o) {
-    retort_restriction left = {.size = sizeof left};
-    bool asked = cli_has(o->args, CLI_LANGUAGES) || cli_has(o->args, CLI_TEXTS);
-    if (!asked || retort_model_restriction(o->out->model, &left, NULL) != RETORT_OK) return;
-    if (left.texts == 0) {
-        cli_say("vocabulary: %lld of %lld pieces stay", (long long)left.pieces,
-                (long long)left.pieces_before);
-        return;
-    }
-    cli_say("vocabulary: %lld of %lld pieces stay; of %llu texts %.2f %% are tokenized as before, and %.2f "
-            "%% of unseen ones",
-            (long long)left.pieces, (long long)left.pieces_before, (unsigned long long)left.texts,
-            100 * (double)left.identical / (double)left.texts,
-            100 * (double)left.identical_unseen / (double)left.texts);
+    if (cli_has(o->args, CLI_LANGUAGES) || cli_has(o->args, CLI_TEXTS)) cli_say_restriction(o->out->model);
 }
 
 static cli_code make_model(opener *o) {

@@ -353,6 +353,9 @@ static cli_code tune_all(tune *t, const cli_args *args) {
     cli_progress_end();
     if (code == CLI_DONE && cli_interrupted())
         cli_say("interrupted: testing the best so far; again: stop at once");
+    else if (code == CLI_DONE && !t->exhausted)
+        cli_say("the time is over, and not everything was tried: the same command with a larger --budget "
+                "goes on");
     return code == CLI_DONE ? conclude(t, args) : code;
 }
 

@@ -30,27 +30,29 @@ const tune_trial *tune_choose(const tune *t, tune_goal goal) {
     return tune_choose_within(t, goal, t->settings->floor);
 }
 
-const tune_trial *tune_choose_of(const tune *t, const tune_shape *shape) {
+static bool is_safer(const tune *t, const tune_trial *a, const tune_trial *b) {
+    double loss = tune_forecast(t, a), other = tune_forecast(t, b);
+    return loss < other || (loss == other && a->score.kl < b->score.kl);
+}
+
+/* shape: NULL for any. */
+static const tune_trial *safest_of(const tune *t, const tune_shape *shape) {
     const tune_trial *best = NULL;
     for (size_t i = 0; i < t->trial_count; i++) {
         const tune_trial *it = &t->trials[i];
-        bool fits = it->shape == shape && tune_offered(it) && tune_forecast(t, it) <= t->settings->floor;
-        if (fits && (best == NULL || tune_forecast(t, it) < tune_forecast(t, best))) best = it;
+        if (!tune_offered(it) || (shape != NULL && it->shape != shape)) continue;
+        if (best == NULL || is_safer(t, it, best)) best = it;
     }
     return best;
 }
 
+const tune_trial *tune_choose_of(const tune *t, const tune_shape *shape) {
+    const tune_trial *best = safest_of(t, shape);
+    return best != NULL && tune_forecast(t, best) <= t->settings->floor ? best : NULL;
+}
+
 const tune_trial *tune_safest(const tune *t) {
-    const tune_trial *best = NULL;
-    for (size_t i = 0; i < t->trial_count; i++) {
-        const tune_trial *it = &t->trials[i];
-        if (!tune_offered(it)) continue;
-        bool less = best != NULL && tune_forecast(t, it) < tune_forecast(t, best);
-        bool closer =
-            best != NULL && tune_forecast(t, it) == tune_forecast(t, best) && it->score.kl < best->score.kl;
-        if (best == NULL || less || closer) best = it;
-    }
-    return best;
+    return safest_of(t, NULL);
 }
 
 bool tune_on_frontier(const tune *t, const tune_trial *it) {

@@ -25,8 +25,14 @@ double tune_loss(const tune_trial *it) {
     return it->score.n > 0 && isfinite(it->score.difference) ? -100 * it->score.difference : (double)INFINITY;
 }
 
+/* Of the difference; NaN without an interval. */
+static double standard_error(const tune_score *s) {
+    static const double two_sided = 2 * 1.96;
+    return (s->high - s->low) / two_sided;
+}
+
 double tune_forecast(const tune *t, const tune_trial *it) {
-    static const double z = 1.645, two_sided = 2 * 1.96;
+    static const double z = 1.645;
     const tune_score *s = &it->score;
     if (it->status != TUNE_DONE || s->n == 0 || !isfinite(s->difference)) return (double)INFINITY;
     double n = (double)s->n, sealed = (double)t->split.sealed_rows;
@@ -35,16 +41,13 @@ double tune_forecast(const tune *t, const tune_trial *it) {
     double changed = isfinite(s->agreement) ? fmax(1 - s->agreement, 0) : 0,
            variance = fmax(changed - s->difference * s->difference, 0),
            least = sqrt((variance + 1 / n) / sealed);
-    double error =
-        isfinite(s->low) && isfinite(s->high) ? (s->high - s->low) / two_sided * sqrt(n / sealed) : least;
-    return tune_loss(it) + 100 * z * fmax(error, least);
+    return tune_loss(it) + 100 * z * fmax(standard_error(s) * sqrt(n / sealed), least);
 }
 
-/* Standard error of the points that a trial loses. */
+/* Of the points that a trial loses. */
 static double error_of(const tune_trial *it) {
-    static const double two_sided = 2 * 1.96;
-    double width = it->score.high - it->score.low;
-    return isfinite(width) ? 100 * width / two_sided : 0;
+    double error = standard_error(&it->score);
+    return isfinite(error) ? 100 * error : 0;
 }
 
 /* Of banking77, 800 rows chose KL 0.096 and -0.25 points over 0.045 and -0.62: within the noise, and wrong. */

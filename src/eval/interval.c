@@ -176,26 +176,3 @@ retort_status rt_bootstrap_bound(const rt_statistic *first, const rt_statistic *
     free(values);
     return fine ? RETORT_OK : rt_fail_nomem(err, bound->draws * sizeof *values);
 }
-
-/* How many p-values come before this one; of equal ones, the first does. */
-static size_t holm_place(const double *p, size_t n, size_t index) {
-    size_t place = 0;
-    for (size_t i = 0; i < n; i++) place += i < index ? p[i] <= p[index] : p[i] < p[index];
-    return place;
-}
-
-/* adjusted_i = the most, over the p-values up to the i-th smallest, of (n − place) p. Claims are few: quadratic. */
-void rt_holm(const double *p, size_t n, double *adjusted) {
-    double *own = rt_calloc(n, sizeof *own);
-    for (size_t i = 0; i < n; i++) {
-        double most = 0;
-        size_t place = holm_place(p, n, i);
-        for (size_t j = 0; j < n; j++) {
-            size_t before = holm_place(p, n, j);
-            if (before <= place) most = fmax(most, fmin((double)(n - before) * p[j], 1));
-        }
-        if (own != NULL) own[i] = most;
-    }
-    for (size_t i = 0; i < n; i++) adjusted[i] = own != NULL ? own[i] : 1;
-    free(own);
-}

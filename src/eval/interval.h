@@ -52,7 +52,4 @@ typedef struct rt_bound {
 retort_status rt_bootstrap_bound(const rt_statistic *first, const rt_statistic *other, rt_bound *bound,
                                  retort_error *err);
 
-/* Holm's step-down over n p-values; adjusted [n] may be p. */
-void rt_holm(const double *p, size_t n, double *adjusted);
-
 #endif

@@ -73,10 +73,11 @@ static retort_status check_tokenizer(const rt_tokenizer *tokenizer, const rt_tok
     if (status == RETORT_OK &&
         (!same_bytes(a.vocab, a.vocab_size, b.vocab, b.vocab_size) ||
          !same_bytes(a.table, a.table_size, b.table, b.table_size) || strcmp(a.settings, b.settings) != 0))
-        status = rt_fail(err, RETORT_ARGUMENT,
-                         "%.200s: another vocabulary or tokenizer than the full model's: a stage reads the "
-                         "same token ids",
-                         what);
+        status =
+            rt_fail(err, RETORT_ARGUMENT,
+                    "%.200s: another vocabulary or tokenizer than the full model's: a stage reads the "
+                    "same token ids. Expected the same tokenizer, restricted alike (--languages, --texts)",
+                    what);
     rt_packed_tokenizer_free(&a);
     rt_packed_tokenizer_free(&b);
     return status;

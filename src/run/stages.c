@@ -65,7 +65,8 @@ retort_status rt_stages_open(rt_stages **out, const retort_model *model, const r
     if (options->tap != NULL)
         return rt_fail(
             err, RETORT_UNSUPPORTED,
-            "tap: the model is a cascade, each stage of which has steps of its own: tap one of them");
+            "tap: the model is a cascade, and each of its stages has layers of its own: tap the model of one "
+            "stage (eval --per-layer)");
     if (options->onnx != NULL)
         return rt_fail(err, RETORT_UNSUPPORTED, "onnx: the model is a cascade: no export has all its stages");
     rt_stages *s = rt_calloc(1, sizeof *s);

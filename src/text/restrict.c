@@ -114,8 +114,15 @@ static retort_status choose_by_texts(chooser *c) {
         status = choose_by_text(c, &text, UINT32_MAX);
     }
     for (size_t i = 0; i < c->count; i++) c->anyway[i] |= c->stays[i];
-    for (size_t i = 0; status == RETORT_OK && i < options->count; i++)
+    size_t tokens = 0;
+    for (size_t i = 0; status == RETORT_OK && i < options->count; i++) {
         status = choose_by_text(c, &options->texts[i], (uint32_t)i + 1);
+        tokens += c->encoding.count;
+    }
+    if (status == RETORT_OK && options->count > 0 && tokens == 0)
+        return rt_fail(c->err, RETORT_ARGUMENT,
+                       "texts: all %zu are empty: expected texts like those that the model will read",
+                       options->count);
     return status != RETORT_OK || complete(c) ? status : rt_fail_nomem(c->err, c->count);
 }
 

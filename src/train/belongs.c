@@ -142,15 +142,26 @@ retort_status rt_belongs(char out[RT_BELONGS_SIZE], const retort_train_options *
     return RETORT_OK;
 }
 
+/* Whether the words of `text` have this one, of `length` characters. */
+static bool has_word(const char *text, const char *word, size_t length) {
+    for (;;) {
+        size_t n = strcspn(text, " ");
+        if (n == length && memcmp(text, word, n) == 0) return true;
+        if (text[n] == 0) return false;
+        text += n + 1;
+    }
+}
+
 retort_status rt_belongs_check(const char *path, const char *found, const char *belongs, retort_error *err) {
-    size_t at = 0, from = 0;
+    char differ[128] = "";
     if (found == NULL)
         return rt_fail(err, RETORT_FORMAT, "%.200s: it does not say which training it belongs to", path);
-    if (strcmp(found, belongs) == 0) return RETORT_OK;
-    for (; belongs[at] != 0 && found[at] == belongs[at]; at++) {
-        if (belongs[at] == ' ') from = at + 1;
+    for (size_t n; *belongs != 0; belongs += n + (belongs[n] != 0)) {
+        n = strcspn(belongs, " ");
+        size_t at = strlen(differ), name = strcspn(belongs, "=");
+        if (!has_word(found, belongs, n))
+            snprintf(differ + at, sizeof differ - at, "%s%.*s", at > 0 ? ", " : "", (int)name, belongs);
     }
-    int length = (int)strcspn(belongs + from, "= ");
-    return rt_fail(err, RETORT_ARGUMENT, "%.200s: it belongs to a training with other %.*s", path, length,
-                   belongs + from);
+    if (*differ == 0) return RETORT_OK;
+    return rt_fail(err, RETORT_ARGUMENT, "%.200s: it belongs to a training with other %s", path, differ);
 }

@@ -12,15 +12,18 @@ static retort_status check_pieces(const retort_model *teacher, const retort_mode
                                   retort_error *err) {
     long long ours = student->config.vocab, theirs = teacher->config.vocab;
     if (ours != theirs)
-        return rt_fail(err, RETORT_ARGUMENT, "teacher: a vocabulary of %lld pieces, the model's has %lld",
+        return rt_fail(err, RETORT_ARGUMENT,
+                       "teacher: a vocabulary of %lld pieces, and the model's has %lld: expected the "
+                       "same tokenizer, restricted alike (--languages, --texts)",
                        theirs, ours);
     for (int32_t i = 0; i < (int32_t)ours; i++) {
         const char *a = rt_tokenizer_piece(teacher->tokenizer, i),
                    *b = rt_tokenizer_piece(student->tokenizer, i);
         if (a == NULL || b == NULL ? a == b : strcmp(a, b) == 0) continue;
         return rt_fail(err, RETORT_ARGUMENT,
-                       "teacher: another vocabulary: piece %d is '%.80s', the model's '%.80s'", i,
-                       a != NULL ? a : "", b != NULL ? b : "");
+                       "teacher: another vocabulary: piece %d is '%.80s', and the model's '%.80s': "
+                       "expected the same tokenizer, restricted alike (--languages, --texts)",
+                       i, a != NULL ? a : "", b != NULL ? b : "");
     }
     return RETORT_OK;
 }

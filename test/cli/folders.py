@@ -454,6 +454,8 @@ def fewer_pieces():
     assert now["offsets"] == whole["offsets"] and now["ids"] != whole["ids"]
     assert "vocabulary" not in rows("info", checkpoint("bert-fill"))[0]
     fails(2, "language 'xx' is not known; known are af am", "import", checkpoint("bert-fill"), "--languages", "xx", "-o", less)
+    (HERE / "empty.jsonl").write_text('{"text": ""}\n{"text": ""}\n')
+    fails(2, "texts: all 2 are empty", "import", checkpoint("bert-fill"), "--texts", HERE / "empty.jsonl", "-o", HERE / "again.retort")
     fails(2, "--languages is for checkpoints", "import", less, "--languages", "ko", "-o", HERE / "again.retort")
     trained = HERE / "less-trained.retort"
     said = retort("train", checkpoint("bert-fill"), "--languages", "ko", "--texts", f"{texts},{texts}", "--data", texts, "--steps", "2", "-o", trained)[1]

@@ -256,6 +256,7 @@ def a_budget_of_a_second():
     """The first candidate and the test are always done."""
     out, error = retort("tune", floats(), "--data", data(), "--floor", "9", "--budget", "1s", "-o", HERE / "second")
     assert "test opened once" in out.decode() and len([t for t in state("second")["trials"] if t["status"] == "done"]) == 1, error
+    assert "the time is over, and not everything was tried" in error, error
 
 
 @test
