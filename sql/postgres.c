@@ -50,7 +50,9 @@ static Datum answer(FunctionCallInfo fcinfo, answer_fn function) {
     {
         sql_model *found = NULL;
         retort_error err;
-        if (sql_acquire(&found, name, folders, false, &err) != RETORT_OK) report(&err);
+        /* Unpacked weights would be each connection's own. */
+        const sql_source source = {folders, false, RETORT_UNPACK_NEVER};
+        if (sql_acquire(&found, name, &source, &err) != RETORT_OK) report(&err);
         model = found;
         result = function(found, utf8, n);
     }

@@ -47,22 +47,22 @@ static void free_model(sql_model *m) {
     free(m);
 }
 
-static retort_status open_session(sql_model *m, retort_error *err) {
+static retort_status open_session(sql_model *m, retort_unpack unpack, retort_error *err) {
     retort_session_options options = RETORT_SESSION_OPTIONS;
     options.threads = 1;
-    options.unpack = RETORT_UNPACK_NEVER;
+    options.unpack = unpack;
     options.special_as_text = true; /* texts come from anyone */
     return retort_session_open(&m->session, m->model, &options, err);
 }
 
-static retort_status open_model(sql_model **out, const char *path, retort_error *err) {
+static retort_status open_model(sql_model **out, const char *path, retort_unpack unpack, retort_error *err) {
     sql_model *m = calloc(1, sizeof *m);
     if (m == NULL) return no_memory(err);
     pthread_mutex_init(&m->busy, NULL);
     m->info.size = sizeof m->info;
     m->path = strdup(path);
     retort_status status = m->path != NULL ? retort_model_load(&m->model, path, err) : no_memory(err);
-    if (status == RETORT_OK) status = open_session(m, err);
+    if (status == RETORT_OK) status = open_session(m, unpack, err);
     if (status == RETORT_OK) {
         retort_model_info(m->model, &m->info);
         m->row = calloc((size_t)m->info.labels, sizeof *m->row);
@@ -82,17 +82,18 @@ static bool is_name(const char *word) {
     return length > 0 && word[length] == '\0';
 }
 
-static retort_status find_model(char path[4096], const char *name, const char *folders, bool paths,
+static retort_status find_model(char path[4096], const char *name, const sql_source *source,
                                 retort_error *err) {
     enum { SIZE = 4096 };
     if (!is_name(name)) {
-        if (!paths)
+        if (!source->paths)
             return fail(err, RETORT_ARGUMENT, name,
                         ": this is no name of a model: it has letters, digits, '_' and '-' only");
         return snprintf(path, SIZE, "%s", name) < SIZE
                    ? RETORT_OK
                    : fail(err, RETORT_LIMIT, "", "the path of the model is too long");
     }
+    const char *folders = source->folders;
     for (const char *at = folders; at != NULL && *at != '\0';) {
         size_t length = strcspn(at, ":");
         int n = snprintf(path, SIZE, "%.*s/%s.retort", (int)length, at, name);
@@ -104,16 +105,15 @@ static retort_status find_model(char path[4096], const char *name, const char *f
     return fail(err, RETORT_IO, "", path);
 }
 
-retort_status sql_acquire(sql_model **out, const char *name, const char *folders, bool paths,
-                          retort_error *err) {
+retort_status sql_acquire(sql_model **out, const char *name, const sql_source *source, retort_error *err) {
     char path[4096];
     sql_model *m;
-    retort_status status = find_model(path, name, folders, paths, err);
+    retort_status status = find_model(path, name, source, err);
     if (status != RETORT_OK) return status;
     pthread_mutex_lock(&opening);
     for (m = models; m != NULL && strcmp(m->path, path) != 0;) m = m->next;
     if (m == NULL) {
-        status = open_model(&m, path, err);
+        status = open_model(&m, path, source->unpack, err);
         if (status == RETORT_OK) {
             m->next = models;
             models = m;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the extensions of SQLite and PostgreSQL share: models by name, one answer at a time.
  *
- * A model is opened once per process and stays open. Its weights are mapped, so the processes of a server share them, and
- * they are never unpacked. Answers take one thread: a database runs statements in parallel. The functions may be called
- * from any thread. */
+ * A model is opened once per process and stays open. Its weights are mapped, so the processes of a server share them.
+ * Answers take one thread: a database runs statements in parallel. The functions may be called from any thread. */
 #ifndef SQL_SHIM_H
 #define SQL_SHIM_H
 
@@ -12,10 +11,15 @@
 /* A model, locked for the calling thread until sql_release. */
 typedef struct sql_model sql_model;
 
-/* Finds the model by its name (NAME.retort in one of the folders, separated by colons), or by its path if `paths` is true.
- * `folders` may be NULL. */
-retort_status sql_acquire(sql_model **out, const char *name, const char *folders, bool paths,
-                          retort_error *err);
+/* Where models lie, and how they are opened. */
+typedef struct sql_source {
+    const char *folders; /* separated by colons; may be NULL */
+    bool paths;          /* whether a path may name a model, too */
+    retort_unpack unpack;
+} sql_source;
+
+/* Finds the model NAME.retort in the folders, or by its path. */
+retort_status sql_acquire(sql_model **out, const char *name, const sql_source *source, retort_error *err);
 void sql_release(sql_model *model);
 
 /* Results are valid until sql_release. */

@@ -38,9 +38,8 @@ static bool begin(call *c, sqlite3_context *context, sqlite3_value **values, ret
         return false;
     }
     const char *folders = getenv("RETORT_MODELS");
-    if (sql_acquire(&c->model, name, folders != NULL ? folders : RETORT_MODELS_FOLDER, true, err) ==
-        RETORT_OK)
-        return true;
+    const sql_source source = {folders != NULL ? folders : RETORT_MODELS_FOLDER, true, RETORT_UNPACK_AUTO};
+    if (sql_acquire(&c->model, name, &source, err) == RETORT_OK) return true;
     report(context, err);
     return false;
 }
