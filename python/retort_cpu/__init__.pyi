@@ -8,7 +8,7 @@ import numpy
 from numpy.typing import ArrayLike, NDArray
 
 _Text = Union[str, Tuple[str, str]]
-_Texts = Union[_Text, Sequence[_Text]]
+_Texts = Union[_Text, Sequence[_Text], NDArray[Any]]
 _Path = Union[str, "PathLike[str]"]
 _Floats = NDArray[numpy.float32]
 _Task = Literal["classify", "tag", "answer", "fill", "embed"]
@@ -16,6 +16,7 @@ _Progress = Callable[[str, int, int], object]
 _Answer = Dict[str, Any]
 
 __version__: str
+__all__ = ["Error", "Head", "Model", "Pipeline", "dequantize", "evaluate", "import_", "pipeline", "quantize", "run_table", "train", "tune"]
 
 class Error(Exception):
     status: str
@@ -42,12 +43,12 @@ class Model:
             self, texts: _Text, top_k: Optional[int] = ..., *, batch_size: Optional[int] = ...,
             progress: Optional[_Progress] = ...) -> List[_Answer]: ...
     @overload
-    def classify(self, texts: Sequence[_Text], top_k: Optional[int] = ..., *, batch_size: Optional[int] = ...,
+    def classify(self, texts: Union[Sequence[_Text], NDArray[Any]], top_k: Optional[int] = ..., *, batch_size: Optional[int] = ...,
                  progress: Optional[_Progress] = ...) -> List[List[_Answer]]: ...
     def zero_shot(self, text: str, labels: Sequence[str], *, hypothesis: Optional[str] = ..., multi_label: bool = ...) -> _Floats: ...
     def embed(self, texts: _Texts, *, normalize: bool = ..., prompt_name: Optional[str] = ..., dimensions: Optional[int] = ...,
               batch_size: Optional[int] = ..., progress: Optional[_Progress] = ...) -> _Floats: ...
-    def encode(self, sentences: Union[str, Sequence[str]], prompt_name: Optional[str] = ..., prompt: Optional[str] = ..., batch_size: int = ...,
+    def encode(self, sentences: Union[str, Sequence[str], NDArray[Any]], prompt_name: Optional[str] = ..., prompt: Optional[str] = ..., batch_size: int = ...,
                show_progress_bar: Optional[bool] = ..., output_value: str = ..., precision: str = ..., convert_to_numpy: bool = ...,
                convert_to_tensor: bool = ..., device: Optional[str] = ..., normalize_embeddings: bool = ...,
                truncate_dim: Optional[int] = ...) -> _Floats: ...
@@ -63,7 +64,8 @@ class Model:
     def answer(self, question: str, context: str, top_k: int = ..., *, max_answer_len: int = ..., max_seq_len: Optional[int] = ...,
                doc_stride: Optional[int] = ..., max_question_len: Optional[int] = ..., handle_impossible_answer: bool = ...,
                align_to_words: bool = ...) -> List[_Answer]: ...
-    def fill(self, texts: Union[str, Sequence[str]], top_k: int = ..., *, targets: Optional[Sequence[str]] = ...) -> List[Any]: ...
+    def fill(self, texts: Union[str, Sequence[str]], top_k: int = ..., *,
+             targets: Union[str, Sequence[str], None] = ...) -> List[Any]: ...
     def tokenize(self, text: _Text, *, max_length: Optional[int] = ..., special_as_text: Optional[bool] = ...,
                  prompt_name: Optional[str] = ...) -> Dict[str, NDArray[Any]]: ...
     def decode(self, ids: ArrayLike, *, skip_special: bool = ...) -> str: ...
@@ -84,11 +86,12 @@ def import_(source: _Path, output: Optional[_Path] = ..., *, level: int = ..., d
 def quantize(model: Union[Model, _Path], recipe: str = ..., data: Optional[_Path] = ..., output: Optional[_Path] = ..., *,
              progress: Optional[_Progress] = ..., warning: Optional[Callable[[str], object]] = ..., **options: Any) -> Model: ...
 def dequantize(model: Union[Model, _Path], output: Optional[_Path] = ...) -> Model: ...
-def train(model: Union[Model, _Path], data: _Path, dev: Optional[_Path] = ..., output: Optional[_Path] = ..., *, teacher: Optional[Model] = ...,
+def train(model: Union[Model, _Path], data: _Path, dev: Optional[_Path] = ..., output: Optional[_Path] = ..., *, teacher: Union[Model, _Path, None] = ...,
           progress: Optional[Callable[[Mapping[str, Any]], object]] = ..., warning: Optional[Callable[[str], object]] = ...,
           **options: Any) -> Tuple[Model, Dict[str, Any]]: ...
 def evaluate(model: Union[Model, _Path], data: _Path, reference: Union[Model, _Path, None] = ..., *, progress: Optional[_Progress] = ...,
-             max_length: Optional[int] = ..., **columns: str) -> Dict[str, Any]: ...
+             max_length: Optional[int] = ..., text_column: Optional[str] = ..., pair_column: Optional[str] = ...,
+             label_column: Optional[str] = ..., label_separator: Optional[str] = ...) -> Dict[str, Any]: ...
 def tune(model: _Path, data: _Path, output: _Path, *, floor: Optional[float] = ..., budget: Optional[str] = ..., test: Optional[_Path] = ...,
          dev: Optional[_Path] = ..., goal: Optional[str] = ..., progress: Optional[Callable[[str], object]] = ...,
          arguments: Sequence[str] = ...) -> Dict[str, Any]: ...

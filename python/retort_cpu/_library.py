@@ -5,7 +5,9 @@ import contextlib
 import ctypes
 import os
 import signal
+import sys
 import threading
+import warnings
 from pathlib import Path
 
 from . import _retort as c
@@ -57,6 +59,14 @@ def failure(status, error=None):
     return Error(text, c.STATUS_NAMES.get(status, str(status)))
 
 
+def warn(text):
+    """A UserWarning at the line of the program that called this package."""
+    frame, level = sys._getframe(1), 2
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, stacklevel=level)
+
+
 def call(function, *arguments):
     """Calls a function whose last argument is the error; raises what it says."""
     error = c.retort_error()
@@ -78,7 +88,10 @@ def struct(name, **fields):
             continue
         if isinstance(value, (str, os.PathLike)) and known[field] is ctypes.c_char_p:
             value = os.fspath(value).encode()
-        setattr(it, field, value)
+        try:
+            setattr(it, field, value)
+        except TypeError as error:
+            raise TypeError(f"{field} {value!r:.60}: {error}") from None
     return it
 
 
@@ -171,7 +184,6 @@ def threads_here(threads=None):
 
 def spark_cpus():
     """spark.task.cpus of the Spark task that this process works for; 0: none."""
-    import sys
     spark = sys.modules.get("pyspark")
     context = spark.TaskContext.get() if spark is not None else None
     return context.cpus() if context is not None and hasattr(context, "cpus") else 0

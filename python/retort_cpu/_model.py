@@ -10,8 +10,8 @@ import numpy
 
 from . import _retort as c
 from ._library import (Callback, Error, as_dict, call, failure, lib, names_array, path_of, struct, text_of, threads_here,
-                       work)
-from ._texts import Texts, as_list
+                       warn, work)
+from ._texts import Texts, as_list, names_of
 
 TASKS = ("classify", "tag", "answer", "fill", "embed")
 AGGREGATIONS = ("simple", "none", "first", "average", "max")
@@ -258,7 +258,10 @@ class Model:
     def zero_shot(self, text, labels, *, hypothesis=None, multi_label=False):
         """float32 [labels]: how well the text entails "This example is LABEL." (hypothesis: another format string with {}), by a
         natural-language-inference model."""
-        candidates = Texts(list(labels))
+        candidates = Texts(names_of(labels, "zero_shot: labels"))
+        if self.task == "classify" and not any(label.lower().startswith("entail") for label in self.labels):
+            warn(f"no label of the model begins with 'entail', so the last one, {self.labels[-1]!r}, is used: is this a "
+                 "natural-language inference model?")
         scores = numpy.empty(len(candidates), numpy.float32)
         options = struct("zero_shot_options", hypothesis=hypothesis, multi_label=multi_label)
         with self._use("classify") as session:
@@ -294,18 +297,21 @@ class Model:
                precision="float32", convert_to_numpy=True, convert_to_tensor=False, device=None, normalize_embeddings=False,
                truncate_dim=None, **unknown):
         """float32 [texts, hidden]: embed, with the arguments of SentenceTransformer.encode; Error for those that a CPU and NumPy cannot
-        follow. batch_size is the most texts of one call into the library, which forms its own batches; sorting by length is not needed."""
+        follow. A tuple is a list of texts, as there. batch_size is the most texts of one call into the library, which forms its own
+        batches; sorting by length is not needed."""
         refused = {"output_value": output_value != "sentence_embedding", "precision": precision != "float32",
                    "convert_to_tensor": convert_to_tensor, "device": device not in (None, "cpu"), **dict.fromkeys(unknown, True)}
         for name, wrong in refused.items():
             if wrong:
                 raise Error(f"encode: {name} is not supported: the answer is float32 in NumPy, computed by the CPU")
+        if isinstance(sentences, tuple):
+            sentences = list(sentences)
         if prompt is not None:
             items, one = as_list(sentences)
             sentences = [prompt + s for s in items]
             sentences, prompt_name = sentences[0] if one else sentences, ""
         vectors = self.embed(sentences, normalize=normalize_embeddings, prompt_name=prompt_name, dimensions=truncate_dim,
-                             batch_size=max(batch_size, 1) if batch_size != 32 else None,
+                             batch_size=batch_size if batch_size != 32 else None,
                              progress=_bar if show_progress_bar else None)
         return vectors if convert_to_numpy else list(vectors)
 
@@ -346,9 +352,11 @@ class Model:
         items, one = as_list(texts)
         if aggregation not in AGGREGATIONS:
             raise Error(f"aggregation {aggregation!r}: expected one of {', '.join(AGGREGATIONS)}")
+        if not all(isinstance(item, str) for item in items):
+            raise TypeError("tag: expected a str or a list of str, found a pair" if one else "tag: expected a list of str")
         table = Texts(items)
         options = struct("tag_options", aggregation=AGGREGATIONS.index(aggregation), stride=stride, cut=first_window)
-        options.ignore, options.ignore_count = names_array(ignore)
+        options.ignore, options.ignore_count = names_array(names_of(ignore, "tag: ignore"))
         if not ignore:
             raise Error("tag: ignore is empty: name a label that does not occur to omit none")
         answers = [[] for _ in items]
@@ -371,6 +379,12 @@ class Model:
                handle_impossible_answer=False, align_to_words=True):
         """The best answers to a question in a context: [{"score", "start", "end", "answer"}, …], best first. Arguments as in
         transformers' question-answering pipeline, lengths in tokens."""
+        for name, text in {"question": question, "context": context}.items():
+            if not isinstance(text, str):
+                raise TypeError(f"answer: {name}: expected a str, found {type(text).__name__}")
+        for name, number in {"top_k": top_k, "max_answer_len": max_answer_len}.items():
+            if number < 1:
+                raise Error(f"{name} {number}: expected at least 1")
         options = struct("answer_options", top=top_k, longest=max_answer_len, window=max_seq_len, stride=doc_stride,
                          question=max_question_len, impossible=handle_impossible_answer, pieces=not align_to_words)
         asked, given = (t.encode("utf-8", "surrogatepass") for t in (question, context))
@@ -380,11 +394,14 @@ class Model:
 
     def fill(self, texts, top_k=5, *, targets=None):
         """The top_k best pieces for each mask token of a text: [{"score", "token", "token_str"}, …]; a list of these where a text has
-        several masks, and for a list of texts a list of answers. targets: the only words to consider."""
+        several masks, and for a list of texts a list of answers. targets: the only words to consider, a str or a list of them."""
         items, one = as_list(texts)
+        if top_k < 1:
+            raise Error(f"top_k {top_k}: expected at least 1")
+        top_k = min(top_k, self.info["vocab"])
         options = struct("fill_options")
         if targets is not None:
-            words = Texts(list(targets))
+            words = Texts(names_of([targets] if isinstance(targets, str) else targets, "fill: targets"))
             options.targets = ctypes.cast(words.table.ctypes.data, ctypes.POINTER(c.retort_text))
             options.target_count = len(words)
         with self._use("fill") as session:

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """pipeline(task, model): calls and answers as those of transformers."""
+import inspect
+
+import numpy
+
 from ._library import Error
 from ._model import Model, best_columns
 from ._texts import as_list
-
-import numpy
 
 
 def _texts(inputs):
     """transformers takes a str, {"text", "text_pair"}, or a list of these."""
     def one(item):
         if isinstance(item, dict):
+            if "text" not in item or not item.keys() <= {"text", "text_pair"}:
+                raise Error(f"expected {{'text': …}} or {{'text': …, 'text_pair': …}}, found {', '.join(map(repr, item)) or 'an empty dict'}")
             return (item["text"], item["text_pair"]) if item.get("text_pair") is not None else item["text"]
         return item
 
@@ -56,7 +60,7 @@ def _question_answering(model, inputs=None, question=None, context=None, top_k=1
 
 
 def _fill_mask(model, inputs, top_k=5, targets=None):
-    return model.fill(inputs, top_k, targets=[targets] if isinstance(targets, str) else targets)
+    return model.fill(inputs, top_k, targets=targets)
 
 
 def _feature_extraction(model, inputs, normalize=False):
@@ -95,11 +99,24 @@ class Pipeline:
         needed, self._run = TASKS[task]
         self.task = task
         self.model = model if isinstance(model, Model) else Model(model)
+        self._check(options)
         self._options = options
         if self.model.task != needed:
             raise Error(f"pipeline {task!r}: the model was made to {self.model.task}")
 
+    def _check(self, options):
+        """`truncation=True` says what is done anyway."""
+        if options.pop("truncation", True) is not True:
+            raise Error("truncation: texts are always cut at what the model reads: expected True")
+        known = [name for name, it in inspect.signature(self._run).parameters.items() if it.kind is not it.VAR_KEYWORD and name != "model"]
+        if self._run is _question_answering:
+            known += [name for name in inspect.signature(Model.answer).parameters if name not in ("self", *known)]
+        for name in options:
+            if name not in known:
+                raise Error(f"pipeline {self.task!r} has no option {name!r}; it has {', '.join(known[1:])}")
+
     def __call__(self, *inputs, **options):
+        self._check(options)
         return self._run(self.model, *inputs, **{**self._options, **options})
 
 
@@ -107,5 +124,5 @@ def pipeline(task, model, **options):
     """transformers' pipeline for a retort model (or what Model takes): text-classification, zero-shot-classification,
     token-classification, question-answering, fill-mask or feature-extraction (pooled vectors [texts, hidden]).
 
-    options: defaults of the call: top_k, function_to_apply, aggregation_strategy, …"""
+    options: defaults of the call: top_k, function_to_apply, aggregation_strategy, …; truncation=True, which is always done."""
     return Pipeline(task, model, **options)

@@ -86,7 +86,7 @@ def _umask():
 
 def _batches(pyarrow, path, first, rows):
     """The record batches of a file from row `first` on, at most BATCH_ROWS each, `rows` (None: all) with those before. Errors name the file."""
-    at, _, batches, _ = 0, *_open(pyarrow, path)
+    at, batches = 0, _open(pyarrow, path)[1]
     try:
         for whole in batches:
             whole = whole if rows is None else whole.slice(0, rows - at)

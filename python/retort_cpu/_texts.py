@@ -5,6 +5,7 @@ import ctypes
 import numpy
 
 from . import _retort as c
+from ._library import Error
 
 WIDTH = ctypes.sizeof(c.retort_text)
 CALL_TEXTS, CALL_BYTES = 512, 1 << 17  # of one call: between calls Ctrl-C is seen
@@ -14,14 +15,16 @@ class Texts:
     """str, or (str, str) for pairs."""
 
     def __init__(self, items, limit=None):
+        if limit is not None and limit < 1:
+            raise Error(f"batch_size {limit}: expected at least 1, or None")
         parts = []
         self.items = items
-        for item in items:
+        for i, item in enumerate(items):
             pair = (item, None) if isinstance(item, str) else tuple(item) if isinstance(item, (tuple, list)) else None
             if pair is None or len(pair) != 2 or not isinstance(pair[0], str):
-                raise TypeError(f"expected a str, or a pair of them, found {type(item).__name__}: {item!r:.60}")
+                raise TypeError(f"text {i}: expected a str, or a pair of them, found {type(item).__name__}: {item!r:.60}")
             if pair[1] is not None and not isinstance(pair[1], str):
-                raise TypeError(f"expected a str as the second text of a pair, found {type(pair[1]).__name__}")
+                raise TypeError(f"text {i}: expected a str as the second text of a pair, found {type(pair[1]).__name__}")
             parts.append(pair)
         encoded = [b"" if part is None else part.encode("utf-8", "surrogatepass") for pair in parts for part in pair]
         self.block = b"".join(encoded) + b"\0"
@@ -55,4 +58,13 @@ def as_list(texts):
         return [texts], True
     if isinstance(texts, tuple) and len(texts) == 2 and all(isinstance(t, str) for t in texts):
         return [texts], True
+    if isinstance(texts, (bytes, dict)) or not hasattr(texts, "__iter__"):
+        raise TypeError(f"expected a str, a pair of them, or a list of these, found {type(texts).__name__}: {texts!r:.60}")
     return list(texts), False
+
+
+def names_of(names, what):
+    """A list of str; one str would be a list of its letters."""
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{what}: expected a list of str, found {names!r:.60}")
+    return list(names)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Optional, Sequence
 
 from . import _retort as c
-from ._library import Callback, Error, as_dict, call, lib, names_array, path_of, progress_callback, struct, text_of, threads_here, work
+from ._library import Callback, Error, as_dict, call, lib, names_array, path_of, progress_callback, struct, text_of, threads_here, warn, work
 from ._model import Model, _Owned, find, made_by, task_number
+from ._texts import names_of
 
 PROBLEMS = ("single_label", "multi_label", "regression")
 
@@ -34,7 +35,7 @@ class Head:
         if isinstance(self.labels, int):
             head.count = self.labels
         else:
-            head.labels, head.count = names_array(self.labels)
+            head.labels, head.count = names_array(names_of(self.labels, "Head: labels"))
         return head
 
 
@@ -49,18 +50,35 @@ class _Data:
         self.pointer = out.value
 
 
-def _columns(text_column=None, pair_column=None, label_column=None, label_separator=None):
-    return {"text_column": text_column, "pair_column": pair_column, "label_column": label_column, "label_separator": label_separator}
-
-
 def _warner(warning):
-    return Callback(c.retort_train_options._fields_[-2][1], None if warning is None else lambda _user, text: warning(text_of(text)))
+    """What is told is never lost: without `warning` it is a UserWarning."""
+    tell = warning or warn
+    return Callback(dict(c.retort_train_options._fields_)["warning"], lambda _user, text: tell(text_of(text)))
+
+
+def _model_of(model):
+    return model if isinstance(model, Model) else Model(model)
+
+
+def _check_output(output):
+    """Before the work: a model that cannot be written would be lost with the hours that made it."""
+    if output is None:
+        return
+    path = os.path.realpath(os.fspath(output))
+    folder = os.path.dirname(path)
+    if os.path.isdir(path):
+        raise Error(f"{output}: is a folder: expected the name of a file", "IO")
+    if not os.path.isdir(folder):
+        raise Error(f"{output}: cannot be written: there is no folder {folder}", "IO")
+    if not os.access(folder, os.W_OK):
+        raise Error(f"{output}: cannot be written: no permission to write in {folder}", "IO")
 
 
 def _split(options, names):
     return {name: options.pop(name) for name in names if name in options}
 
 
+STATUS = {2: "ARGUMENT", 3: "FORMAT", 5: "PROVIDER"}  # by exit code
 COLUMNS = ("text_column", "pair_column", "label_column", "label_separator")
 
 
@@ -71,6 +89,9 @@ def import_(source, output=None, *, level=3, dtype="f32", task=None, head: Optio
 
     level: of the graph, 0…3. dtype: "f32" or "bf16", of the stored matrices. head: a new one. layers: indices of those to keep.
     without: rewrites to leave out. progress: progress(what, done, total); what it raises stops the import."""
+    _check_output(output)
+    if head is not None and not isinstance(head, Head):
+        raise TypeError(f"head: expected a Head, found {type(head).__name__}: {head!r:.60}")
     options = struct("import_options", level=level, tokenizer=tokenizer, languages=languages)
     if dtype not in ("f32", "bf16"):
         raise Error(f"dtype {dtype!r}: expected f32 or bf16")
@@ -84,7 +105,7 @@ def import_(source, output=None, *, level=3, dtype="f32", task=None, head: Optio
         kept = (ctypes.c_int64 * len(layers))(*layers)
         options.layers, options.layer_count = kept, len(layers)
     if without:
-        options.without, options.without_count = names_array(without)
+        options.without, options.without_count = names_array(names_of(without, "without"))
     report = progress_callback(progress)
     options.progress = report.c
     model = made_by((report,), lib.retort_model_import, path_of(find(source)), options)
@@ -98,13 +119,15 @@ def quantize(model, recipe="int8", data=None, output=None, *, progress=None, war
 
     recipe: "int8", "int4", or one that needs `data` (a file of texts): "gptq", "owq", "ptq+owq", "smoothquant", "smoothquant+gptq",
     "awq", "int8-static". options: of retort_quantize_options (bits, embeddings, group, samples, seed, weak_columns, memory), and of the
-    data (text_column, …). progress: progress(what, done, total); what it raises stops the work. warning: warning(text)."""
-    model = model if isinstance(model, Model) else Model(model)
+    data (text_column, …). progress: progress(what, done, total); what it raises stops the work. warning: warning(text); without it a
+    warning is a UserWarning."""
+    _check_output(output)
+    model = _model_of(model)
     columns = _split(options, COLUMNS)
     texts = _Data(data, model, texts_only=True, **columns) if data is not None else None
-    report, warn = progress_callback(progress), _warner(warning)
-    full = struct("quantize_options", recipe=recipe, data=texts.pointer if texts else None, progress=report.c, warning=warn.c, **options)
-    made = model._made(lib.retort_model_quantize, full, callbacks=(report, warn))
+    report, warner = progress_callback(progress), _warner(warning)
+    full = struct("quantize_options", recipe=recipe, data=texts.pointer if texts else None, progress=report.c, warning=warner.c, **options)
+    made = model._made(lib.retort_model_quantize, full, callbacks=(report, warner))
     if output is not None:
         made.save(output)
     return made
@@ -113,7 +136,8 @@ def quantize(model, recipe="int8", data=None, output=None, *, progress=None, war
 def dequantize(model, output=None):
     """A float Model of one with integer weights: each weight becomes the float that it stands for; what quantising lost does not come
     back. With `output` also writes it there. For training a model of which only integers are left. Error if it has none."""
-    model = model if isinstance(model, Model) else Model(model)
+    _check_output(output)
+    model = _model_of(model)
     made = made_by((), lib.retort_model_dequantize, model._pointer, like=model)
     if output is not None:
         made.save(output)
@@ -127,29 +151,31 @@ def train(model, data, dev=None, output=None, *, teacher=None, progress=None, wa
     data, dev: files; dev chooses the best epoch. options: of retort_train_options (epochs, steps, batch, learning_rate, warmup,
     weight_decay, patience, max_length, seed, threads, recipe, bits, soft, temperature, checkpoint, resume, …), and of the data
     (text_column, label_column, …). progress: progress(state), a dict with what, epoch, step, steps, loss, dev, seconds_left, …; what it
-    raises stops the training. result: a dict with epochs, steps, loss, metric, dev, seconds, stopped, …"""
-    model = model if isinstance(model, Model) else Model(model)
+    raises stops the training. warning: as in quantize. result: a dict with epochs, steps, loss, metric, dev, seconds, stopped, …"""
+    _check_output(output)
+    model, teacher = _model_of(model), _model_of(teacher) if teacher is not None else None
     columns = _split(options, COLUMNS)
     texts = _Data(data, model, **columns)
     chosen = _Data(dev, model, **columns) if dev is not None else None
     report = Callback(dict(c.retort_train_options._fields_)["progress"],
                       lambda _user, state: progress(as_dict(state.contents)) if progress is not None else None)
-    warn = _warner(warning)
+    warner = _warner(warning)
     options.setdefault("threads", threads_here())
     full = struct("train_options", data=texts.pointer, dev=chosen.pointer if chosen else None,
-                  teacher=teacher._pointer if teacher is not None else None, progress=report.c, warning=warn.c, **options)
+                  teacher=teacher._pointer if teacher is not None else None, progress=report.c, warning=warner.c, **options)
     result = struct("train_result")
-    made = model._made(lib.retort_train, full, result, callbacks=(report, warn))
+    made = model._made(lib.retort_train, full, result, callbacks=(report, warner))
     if output is not None:
         made.save(output)
     return made, as_dict(result)
 
 
-def evaluate(model, data, reference=None, *, progress=None, max_length=None, **columns):
+def evaluate(model, data, reference=None, *, progress=None, max_length=None, text_column=None, pair_column=None, label_column=None,
+             label_separator=None):
     """The metric of the model's task on a labelled file, with its 95 % interval, as a dict: metric, value, low, high, n, …; with a
     reference also kl, agreement, difference, difference_low, difference_high. progress: progress(what, done, total)."""
-    model = model if isinstance(model, Model) else Model(model)
-    texts = _Data(data, model, **_columns(**columns))
+    model = _model_of(model)
+    texts = _Data(data, model, text_column=text_column, pair_column=pair_column, label_column=label_column, label_separator=label_separator)
     report = progress_callback(progress)
     result = struct("eval_result")
     options = struct("eval_options", max_length=max_length, progress=report.c)
@@ -157,7 +183,7 @@ def evaluate(model, data, reference=None, *, progress=None, max_length=None, **c
         if reference is None:
             work((report,), lib.retort_eval, session, texts.pointer, options, result)
         else:
-            reference = reference if isinstance(reference, Model) else Model(reference)
+            reference = _model_of(reference)
             with reference._use(reference.task) as other:
                 options.reference = other
                 work((report,), lib.retort_eval, session, texts.pointer, options, result)
@@ -171,6 +197,8 @@ def tune(model, data, output, *, floor=None, budget=None, test=None, dev=None, g
     floor: points of the metric that may be lost. budget: "20m". goal: "fastest", "smallest" or "both". progress: progress(line) for each
     line that the command prints about its work. arguments: more of the command's. Ctrl-C ends the search; the best so far is tested."""
     from .__main__ import environment, program
+    if isinstance(model, Model):
+        raise TypeError("tune: expected the path or the name of a model, which it opens again and again: save this one")
     command = [program(), "tune", os.fspath(model), "--data", os.fspath(data), "-o", os.fspath(output), "--json"]
     for name, value in {"--floor": floor, "--budget": budget, "--test": test, "--dev": dev, "--for": goal}.items():
         command += [name, os.fspath(value) if isinstance(value, os.PathLike) else str(value)] if value is not None else []
@@ -194,5 +222,6 @@ def tune(model, data, output, *, floor=None, budget=None, test=None, dev=None, g
         child.stdout.close()
         child.stderr.close()
     if child.returncode not in (0, 4):
-        raise Error(last or f"retort tune ended with {child.returncode}", "IO")
+        text = last[8:] if last.startswith("retort: ") else last
+        raise Error(text or f"retort tune ended with {child.returncode}", STATUS.get(child.returncode, "IO"))
     return json.loads(answer[0])

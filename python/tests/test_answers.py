@@ -4,6 +4,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import warnings
 
 from harness import HERE, checkpoint, file, main, raises, retort, test
 
@@ -179,6 +180,50 @@ def the_command():
     assert done.returncode == 0 and "labels" in done.stdout
     done = subprocess.run([sys.executable, "-m", "retort_cpu", "nothing"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
+
+
+@test
+def what_was_wrong_is_said():
+    model, embedder = Model(file("bert-classify")), Model(file("bert-embed"))
+    for texts in (3, None, b"good", {"good": 1}):
+        raises(TypeError, "expected a str, a pair of them, or a list of these", model.scores, texts)
+    raises(TypeError, "text 1: expected a str, or a pair of them, found NoneType", model.classify, ["good", None])
+    for size in (0, -3):
+        raises(Error, f"batch_size {size}: expected at least 1", model.scores, ["good"], batch_size=size)
+        raises(Error, f"batch_size {size}: expected at least 1", embedder.encode, ["good"], batch_size=size)
+    assert numpy.array_equal(embedder.encode(("good", "bad")), embedder.encode(["good", "bad"]))  # a tuple is a list there
+    tagger, reader, guesser = (Model(file(f"bert-{task}")) for task in ("tag", "answer", "fill"))
+    raises(TypeError, "found a pair", tagger.tag, ("good", "bad"))
+    raises(TypeError, "tag: ignore: expected a list of str, found 'ORG'", tagger.tag, "good", ignore="ORG")
+    raises(TypeError, "answer: context: expected a str, found NoneType", reader.answer, "what", None)
+    for name in ("top_k", "max_answer_len"):
+        raises(Error, f"{name} 0: expected at least 1", reader.answer, "what", "a film", **{name: 0})
+    raises(Error, "top_k 0: expected at least 1", guesser.fill, "the [MASK]", 0)
+    assert len(guesser.fill("the [MASK]", 1 << 40)) == guesser.info["vocab"]
+    assert guesser.fill("the [MASK]", targets="film") == guesser.fill("the [MASK]", targets=["film"])
+
+
+@test
+def no_language_inference():
+    model = Model(file("bert-classify"))
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        model.zero_shot("good", ["film", "plot"])
+        pipeline("zero-shot-classification", model)("good", "film, plot")
+    assert len(seen) == 2 and all("begins with 'entail'" in str(it.message) and it.filename == __file__ for it in seen), seen
+    raises(TypeError, "zero_shot: labels: expected a list of str, found 'film'", model.zero_shot, "good", "film")
+
+
+@test
+def options_of_pipelines():
+    model = Model(file("bert-classify"))
+    assert pipeline("text-classification", model, truncation=True)("good") == pipeline("text-classification", model)("good", truncation=True)
+    raises(Error, "has no option 'topk'; it has top_k,", pipeline, "text-classification", model, topk=2)
+    raises(Error, "has no option 'topk'", pipeline("text-classification", model), "good", topk=2)
+    raises(Error, "truncation: texts are always cut", pipeline("text-classification", model), "good", truncation=False)
+    raises(Error, "expected {'text': …}", pipeline("text-classification", model), {"txt": "good"})
+    answers = pipeline("question-answering", file("bert-answer"))(question="what", context="a good film", top_k=2, max_answer_len=2)
+    assert answers == Model(file("bert-answer")).answer("what", "a good film", 2, max_answer_len=2)
 
 
 main()

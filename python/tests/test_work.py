@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 
 from harness import HERE, Skip, checkpoint, data, file, main, raises, retort, test
 
@@ -50,6 +51,31 @@ def quantizes():
     assert quantize(model, "smoothquant", texts, samples=16).info["recipe"].startswith("smoothquant")
     raises(Error, "recipe", quantize, model, "int5")
     raises(TypeError, "quantize_options has no 'bit'", quantize, model, bit=4)
+    raises(TypeError, "bits 'four'", quantize, model, bits="four")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        quantize(model, "int8", texts)
+    assert len(told) == 1 and "reads no data" in str(told[0].message) and told[0].filename == __file__, told
+    raises(TypeError, "head: expected a Head", import_, checkpoint("bert-classify"), head=["a", "b"])
+    raises(TypeError, "Head: labels: expected a list of str", import_, checkpoint("bert-classify"), head=Head("ab"))
+
+
+@test
+def outputs_are_checked_before_the_work():
+    seen, rows = [], data("rows.jsonl", ROWS)
+    for output, words in ((HERE / "none" / "m.retort", "there is no folder"), (HERE, "is a folder")):
+        for make in (import_, quantize, dequantize):
+            raises(Error, words, make, file("bert-classify"), output=output)
+        raises(Error, words, train, file("bert-classify"), rows, output=output, epochs=1, progress=seen.append)
+    assert not seen
+
+
+@test
+def teachers():
+    teacher = import_(checkpoint("bert-classify"), HERE / "teacher.retort")
+    rows = data("texts.jsonl", [{"text": row["text"]} for row in ROWS])
+    models = [train(file("bert-classify"), rows, teacher=it, epochs=1, threads=1)[0] for it in (teacher, HERE / "teacher.retort")]
+    assert numpy.array_equal(*(model.logits(WORDS) for model in models))
 
 
 class Stop(Exception):
@@ -85,6 +111,7 @@ def trains_and_evaluates():
 def estimator():
     try:
         from sklearn.base import clone
+        from sklearn.exceptions import NotFittedError
         from sklearn.model_selection import cross_val_score
     except ImportError as error:
         raise Skip(error)
@@ -100,12 +127,25 @@ def estimator():
     assert numpy.array_equal(again.predict_proba(X), fitted.predict_proba(X))
     numbers = RetortClassifier(checkpoint("bert-classify"), epochs=1, recipe="int8", threads=1).fit(X, numpy.arange(64) % 3 * 5)
     assert set(numbers.predict(X)) <= {0, 5, 10}
-    raises(ValueError, "at least 2", RetortClassifier(checkpoint("bert-classify")).fit, ["a"], [1])
+    new = RetortClassifier(checkpoint("bert-classify"), epochs=1)
+    raises(ValueError, "at least 2", new.fit, ["a"], [1])
+    raises(ValueError, "checkpoint: expected a folder", RetortClassifier().fit, X, y)
+    raises(ValueError, "y has 2 dimensions", new.fit, X, y[:, None])
+    raises(TypeError, "X is a str", new.fit, "ab", [1, 2])
+    raises(TypeError, "X, text 1: expected a str, or a pair of them, found NoneType", new.fit, ["a", None], [1, 2])
+    raises(TypeError, "X, text 1: expected a pair, as text 0 is", new.fit, [("a", "b"), "c"], [1, 2])
+    raises(NotFittedError, "not fitted", clone(new).predict, X)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        new.fit(["good " * 100, "bad"] * 8, [0, 1] * 8)
+    assert [str(it.message) for it in told] == ["X: 8 texts are longer than the limit and were cut"] and told[0].filename == __file__, told
 
 
 @test
 def tunes():
     raises(Error, "no.jsonl", retort_cpu.tune, file("bert-classify"), "no.jsonl", HERE / "tuned", budget="20s")
+    assert str(raises(Error, "no.jsonl", retort_cpu.tune, file("bert-classify"), "no.jsonl", HERE / "tuned")).startswith("no.jsonl: ")
+    raises(TypeError, "save this one", retort_cpu.tune, Model(file("bert-classify")), "no.jsonl", HERE / "tuned")
 
 
 CTRL_C = """
