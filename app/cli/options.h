@@ -80,7 +80,7 @@
       "between the labels of a text that has several (default: ;); train: texts have several")               \
     X(INPUT, "input", 'i', "FILE", TEXT, 0, 0, NULL,                                                         \
       "answer each row of this table: TSV, CSV or JSON lines, plain, gzip or zstd (-: stdin, with "          \
-      "--format)")                                                                                           \
+      "--format); the Python package's command: also Parquet and Arrow")                                     \
     X(RUN_OUTPUT, "output", 'o', "FILE", TEXT, 0, 0, NULL,                                                   \
       "with --input: write the rows and their answers to FILE (.gz, .zst: compressed; default: stdout)")     \
     X(FORMAT, "format", 0, "tsv|csv|jsonl", CHOICE, 0, 0, NULL,                                              \

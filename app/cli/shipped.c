@@ -96,6 +96,8 @@ cli_code cli_find_model(char **out, const char *word) {
     try_folder(&s, RETORT_MODELS_FOLDER, strlen(RETORT_MODELS_FOLDER));
     *out = s.found;
     if (s.found != NULL) return CLI_DONE;
-    cli_error("%s: No such file or folder, and no %s.retort in %s", word, word, s.tried);
+    cli_error("%s: No such file or folder, and no %s.retort in %s%s", word, word, s.tried,
+              strcmp(word, "sentiment") == 0 ? "; for the Python package: pip install retort-cpu-sentiment"
+                                             : "");
     return CLI_BAD_DATA;
 }

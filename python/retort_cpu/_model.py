@@ -59,7 +59,8 @@ def find(name):
         room = ctypes.create_string_buffer(4096)
         call(lib.retort_hub_find, room, len(room), path.encode())
         return os.fsdecode(room.value)
-    raise Error(f"{path}: no such file or folder, and no model of that name", "IO")
+    more = ": pip install retort-cpu-sentiment has it" if path == "sentiment" else ""
+    raise Error(f"{path}: no such file or folder, and no model of that name{more}", "IO")
 
 
 def shipped_folders(name):

@@ -15,6 +15,22 @@ from ._library import Error
 _VERSION = 1
 
 
+class WriteError(Error):
+    """An output that cannot be written."""
+
+    def __init__(self, text, status="IO"):
+        super().__init__(text, status)
+
+
+@contextlib.contextmanager
+def writing(path):
+    """What the system refuses here is an output."""
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(f"{error.filename or path}: cannot write: {error.strerror or error}") from None
+
+
 def digest(path):
     """Of a file, or of all files of a folder."""
     found = hashlib.blake2b(digest_size=16)
@@ -33,9 +49,10 @@ class Parts:
     def __init__(self, pyarrow, output, settings, resume):
         self._pyarrow, self._folder, self.rows = pyarrow, output + ".parts", 0
         settings = {"version": _VERSION, **settings}
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(self._folder)
-        self._lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with writing(self._folder):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self._folder)
+            self._lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             self._begin(settings, resume)
         except BaseException:
@@ -46,7 +63,7 @@ class Parts:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise Error(f"{self._folder}: another run writes there") from None
+            raise WriteError(f"{self._folder}: another run writes there") from None
         if self._names() and not resume:
             raise Error(f"{self._folder} has the answers of a run that did not end: --resume (resume=True) goes on with it; to begin anew remove it")
         if self._names():
@@ -58,7 +75,8 @@ class Parts:
         differ = [key for key in {**settings, **then} if settings.get(key) != then.get(key)]
         if differ:
             said = "; ".join(f"{key}: then {then.get(key)!r}, now {settings.get(key)!r}" for key in differ)
-            raise Error(f"--resume: {self._folder} was begun with another input, model or options, so its answers would not agree: {said}")
+            raise Error(f"--resume: {self._folder} was begun with another input, model or options, so its answers would not agree: {said}",
+                        "FORMAT" if "input" in differ or "bytes" in differ or "modified" in differ else "ARGUMENT")
         for name in self._names():
             if int(name.partition(".")[0]) == self.rows:
                 self.rows += sum(batch.num_rows for batch in self._read(name))
@@ -69,15 +87,16 @@ class Parts:
             with open(path, encoding="utf-8") as file:
                 return dict(json.load(file))
         except (OSError, ValueError, TypeError) as error:
-            raise Error(f"{path}: does not say what the answers beside it belong to ({error}): remove {self._folder}") from None
+            raise Error(f"{path}: does not say what the answers beside it belong to ({error}): remove {self._folder}", "FORMAT") from None
 
     def _names(self):
         return sorted(name for name in os.listdir(self._folder) if name.endswith(".arrow"))
 
     def _write(self, name, write):
         path = os.path.join(self._folder, name)
-        write(path + ".next")
-        os.replace(path + ".next", path)
+        with writing(path):
+            write(path + ".next")
+            os.replace(path + ".next", path)
 
     def _read(self, name):
         path = os.path.join(self._folder, name)

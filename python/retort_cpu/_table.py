@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -12,11 +13,12 @@ import numpy
 
 from ._library import Error
 from ._model import UNPACK, Model, best_columns
-from ._parts import Parts, digest
+from ._parts import Parts, WriteError, digest, writing
 
 FORMATS = {".parquet": "Parquet", ".pq": "Parquet", ".arrow": "Arrow", ".feather": "Arrow"}
 USUAL = ("sentence", "text", "sentence1", "question", "premise", "anchor")  # as the command has them
 BATCH_ROWS = 8192
+FIRST_ROWS, CALL_SECONDS = 128, 1  # of calls of the library, between which Ctrl-C is heard and progress told
 SAVE_SECONDS = 10  # what a kill can cost
 
 
@@ -54,12 +56,14 @@ def _arrow_file(pyarrow, path):
 def _open(pyarrow, path):
     """(schema, record batches, rows or 0) of a file."""
     try:
+        os.stat(path)  # whose words are the system's
         if format_of(path) == "Arrow":
             return _arrow_file(pyarrow, path)
         file = pyarrow.parquet.ParquetFile(path)
         return file.schema_arrow, file.iter_batches(BATCH_ROWS), file.metadata.num_rows
     except (pyarrow.ArrowInvalid, OSError) as error:
-        raise Error(f"{path}: {error}", "IO" if isinstance(error, OSError) and error.errno else "FORMAT") from None
+        said = isinstance(error, OSError) and error.strerror
+        raise Error(f"{path}: {'cannot open: ' + said if said else error}", "IO" if said else "FORMAT") from None
 
 
 def _text_column(pyarrow, path, schema, wanted):
@@ -68,13 +72,13 @@ def _text_column(pyarrow, path, schema, wanted):
     found = next((name for name in chosen if name in names), None)
     if found is None:
         missing = f"no column '{wanted}'" if wanted is not None else "no column 'sentence' or 'text': name the one with the texts (--text-column, text_column=)"
-        raise Error(f"{path}: {missing}; there are {', '.join(map(repr, names))}")
+        raise Error(f"{path}: {missing}; there are {', '.join(map(repr, names))}", "FORMAT")
     if names.count(found) > 1:
-        raise Error(f"{path}: {names.count(found)} columns are named '{found}'")
+        raise Error(f"{path}: {names.count(found)} columns are named '{found}'", "FORMAT")
     kind = schema.field(found).type
     of = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
     if of not in (pyarrow.string(), pyarrow.large_string(), pyarrow.string_view()):
-        raise Error(f"{path}: column '{found}' is {kind}: expected texts: string, large_string, string_view, or a dictionary of them")
+        raise Error(f"{path}: column '{found}' is {kind}: expected texts: string, large_string, string_view, or a dictionary of them", "FORMAT")
     return found
 
 
@@ -176,15 +180,29 @@ def _added(pyarrow, model, prefix, scores):
     raise Error(f"the model was made to {model.task}: Parquet and Arrow files get labels, or vectors that are dense: convert the table to JSON lines")
 
 
+def _pieces(batches):
+    """Slices of batches, for each of which the caller takes about CALL_SECONDS."""
+    size = FIRST_ROWS
+    for batch in batches:
+        at = 0
+        while at < len(batch):
+            piece, begun = batch.slice(at, size), time.monotonic()
+            yield piece
+            at += len(piece)
+            rate = len(piece) / max(time.monotonic() - begun, 1e-3)
+            size = max(1, min(int(rate * CALL_SECONDS), 4 * size, BATCH_ROWS))
+
+
 def _answer(pyarrow, table, parts, said):
     """Answers the rows that have none yet."""
     schema = pyarrow.schema([*table["added"], pyarrow.field("problem", pyarrow.string())])
     waiting, saved, done = [], time.monotonic(), parts.rows
+    said(done)
     try:
-        for batch in _batches(pyarrow, table["source"], parts.rows, table["rows"]):
-            texts, problems = _checked(pyarrow, batch[table["column"]])
+        for piece in _pieces(_batches(pyarrow, table["source"], parts.rows, table["rows"])):
+            texts, problems = _checked(pyarrow, piece[table["column"]])
             waiting.append(pyarrow.record_batch([*_answered(pyarrow, table["model"], texts, table["added"]), problems], schema=schema))
-            done += len(batch)
+            done += len(piece)
             said(done)
             if time.monotonic() - saved > SAVE_SECONDS:
                 parts.add(waiting)
@@ -204,7 +222,7 @@ def _aligned(pyarrow, answers):
         while sum(map(len, rest)) < n:
             rest.append(next(answers, None))
             if rest[-1] is None:
-                raise Error("the input has got more rows while it was answered: begin anew")
+                raise Error("the input has got more rows while it was answered: begin anew", "FORMAT")
         whole = pyarrow.Table.from_batches(rest).combine_chunks()
         rest[:] = whole.slice(n).to_batches()
         return whole.slice(0, n)
@@ -218,6 +236,8 @@ class _BadRows:
         self._path, self._file, self.count = path, None, 0
 
     def __enter__(self):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)  # of another run
         return self
 
     def __exit__(self, *_):
@@ -262,6 +282,17 @@ def _settings(table, model, prefix, scores, resume):
             "model": digest(model._source) if known else None, "text_column": table["column"], "prefix": prefix, "rows": table["rows"], "scores": scores}
 
 
+def _check_names(source, output, bad_rows):
+    for path in (source, output):
+        if format_of(path) is None:
+            raise Error(f"{path}: expected the name of a Parquet file (.parquet, .pq) or an Arrow file (.arrow, .feather), as of the "
+                        f"{'input' if path is output else 'output'}")
+    if os.path.realpath(output) == os.path.realpath(source):
+        raise Error(f"{output}: would be written over: it is the input")
+    if bad_rows is not None and os.path.realpath(bad_rows) in map(os.path.realpath, (source, output)):
+        raise Error(f"{bad_rows}: would be written over: it is the input, or another output")
+
+
 def run_table(model, source, output, *, text_column=None, prefix="", rows=None, scores=False, bad_rows=None, resume=False, progress=None):
     """Answers each row of a Parquet or Arrow (Feather) file: `output` has its columns and `label` and `score`, or `embedding`. Gives
     {"rows", "nulls", "bad_rows", "seconds", "rows_per_second"}. Needs pyarrow. A null has null answers; memory does not grow with the table.
@@ -269,16 +300,13 @@ def run_table(model, source, output, *, text_column=None, prefix="", rows=None, 
     model: a Model, or the path or name of one. text_column: default "sentence", "text", …. prefix: put before the names of the columns
     that are added. rows: stop after so many. scores: also `scores`, a struct with that of each label. bad_rows: the file for rows whose
     text is not UTF-8, which the output has not (default: OUTPUT.bad.jsonl). resume: go on with OUTPUT.parts, which a run leaves that was
-    killed. progress: progress(what, done, total), after each batch; total is 0 if it is not known."""
-    for path in (source, output):
-        if format_of(path) is None:
-            raise Error(f"{path}: expected the name of a Parquet file (.parquet, .pq) or an Arrow file (.arrow, .feather)")
+    killed. progress: progress(what, done, total), first with the rows that are done already, then about once a second; total is 0 if it
+    is not known."""
+    _check_names(source, output, bad_rows)
     if rows is not None and rows < 1:
         raise Error(f"rows: {rows}: expected a whole number from 1")
     pyarrow = _pyarrow()
     source, output = os.fspath(source), os.fspath(output)
-    if os.path.exists(output) and os.path.samefile(source, output):
-        raise Error(f"{output}: would be written over: it is the input")
     schema, _, total = _open(pyarrow, source)
     column = _text_column(pyarrow, source, schema, text_column)
     model = model if isinstance(model, Model) else Model(model)
@@ -289,11 +317,13 @@ def run_table(model, source, output, *, text_column=None, prefix="", rows=None, 
     table = {"source": source, "column": column, "rows": rows, "model": model, "added": added,
              "schema": pyarrow.schema([*schema, *added], schema.metadata), "bad_rows": bad_rows or output + ".bad.jsonl"}
     total, whole, start = min(total, rows or total) if total else rows or 0, False, time.monotonic()
-    parts = Parts(pyarrow, os.path.realpath(output), _settings(table, model, prefix, scores, resume), resume)
+    settings = _settings(table, model, prefix, scores, resume)
+    parts = Parts(pyarrow, os.path.realpath(output), settings, resume)
     begun = parts.rows
     try:
         _answer(pyarrow, table, parts, (lambda done: progress("rows", done, total)) if progress is not None else lambda done: None)
-        done, nulls, bad = _write(pyarrow, table, parts, output)
+        with writing(output):
+            done, nulls, bad = _write(pyarrow, table, parts, output)
         whole = True
     finally:
         parts.close(whole)
@@ -303,41 +333,57 @@ def run_table(model, source, output, *, text_column=None, prefix="", rows=None, 
 
 # ---- The command ----
 
-EXIT = {"PROVIDER": 5, "NOMEM": 1, "CANCELLED": 1, "NONFINITE": 1}  # by status; 3 of others
+EXIT = {"ARGUMENT": 2, "PROVIDER": 5, "NOMEM": 1, "CANCELLED": 1, "NONFINITE": 1}  # by status; 3 of others
+FILES = re.compile(r"(?:--input=|--output=|-[io])(.+)", re.DOTALL)
 
 
 def is_ours(arguments):
-    """Whether this is `run --input FILE` of a Parquet or Arrow file."""
+    """Whether this is `run --input FILE` of which input or output is a Parquet or Arrow file."""
     if arguments[:1] != ["run"]:
         return False
-    values = [after for option, after in zip(arguments, arguments[1:]) if option in ("--input", "-i")]
-    return any(map(format_of, values + [word[8:] for word in arguments if word.startswith("--input=")]))
+    values = [after for option, after in zip(arguments, arguments[1:]) if option in ("--input", "-i", "--output", "-o")]
+    return any(map(format_of, values + [found[1] for found in map(FILES.fullmatch, arguments) if found]))
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        if message.startswith("unrecognized arguments: "):
+            message += ": Parquet and Arrow files have fewer options than TSV, CSV and JSON lines"
+        sys.stderr.write(f"retort: {message}\nusage: retort run [MODEL] --input IN -o OUT [options]; 'retort run --input IN.parquet --help' shows more\n")
+        sys.exit(2)
+
+
+def _from(least, most):
+    """A whole number in that range."""
+    def number(text):
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least} to {most}")
+        return int(text)
+    return number
 
 
 def _options(arguments):
-    parser = argparse.ArgumentParser(prog="retort run", allow_abbrev=False, description=run_table.__doc__.split("\n")[0],
-                                     epilog="Further options of `retort run --input` are for TSV, CSV and JSON lines.")
-    parser.add_argument("model", nargs="?", default="sentiment")
-    parser.add_argument("--input", "-i", required=True)
-    parser.add_argument("--output", "-o", required=True)
-    parser.add_argument("--text-column")
-    parser.add_argument("--prefix", default="")
-    parser.add_argument("--rows", type=int)
-    parser.add_argument("--scores", action="store_true", help="also those of all labels")
-    parser.add_argument("--bad-rows", metavar="FILE", help="rows whose text is not UTF-8 (default: OUTPUT.bad.jsonl)")
+    parser = _Parser(prog="retort run", usage="retort run [MODEL] --input IN.parquet -o OUT.parquet [options]", allow_abbrev=False,
+                     description="Answers each row of a Parquet or Arrow (Feather) file: OUT has all columns, and label and score, or embedding.",
+                     epilog="`retort run --help` has the options for texts and for TSV, CSV and JSON lines.")
+    parser.add_argument("model", metavar="MODEL", nargs="?", default="sentiment", help="a file, or the name of one (default: sentiment)")
+    parser.add_argument("-i", "--input", metavar="FILE", required=True, help="the table: .parquet, .pq, .arrow or .feather")
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="where the rows and their answers go: the same endings")
+    parser.add_argument("--text-column", metavar="NAME", help="column of the texts (default: sentence, text, sentence1, question, premise or anchor)")
+    parser.add_argument("--prefix", metavar="NAME", default="", help="put this before the names of the columns that are added")
+    parser.add_argument("--rows", metavar="N", type=_from(1, 2**31 - 1), help="stop after N rows")
+    parser.add_argument("--scores", action="store_true", help="also add a column with the scores of all labels: a struct")
+    parser.add_argument("--bad-rows", metavar="FILE", help="write rows whose text is not UTF-8 to FILE (default: the output with .bad.jsonl added)")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was killed")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--isa")
-    parser.add_argument("--unpack", choices=UNPACK)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--threads", metavar="N", type=_from(0, 1024), help="threads to use (default: one per core)")
+    parser.add_argument("--isa", choices=("ref", "avx2", "vnni", "amx", "neon"), help="use no instructions above this tier")
+    parser.add_argument("--unpack", choices=UNPACK, help="whether weights of fewer than 8 bits are unpacked to int8 in memory (default: auto)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     chosen = parser.parse_args(arguments[1:])
-    if chosen.rows is not None and chosen.rows < 1:
-        parser.error(f"--rows {chosen.rows}: expected a whole number from 1")
-    for path in (chosen.input, chosen.output):
-        if format_of(path) is None:
-            parser.error(f"{path}: expected the name of a Parquet file (.parquet, .pq) or an Arrow file (.arrow, .feather)")
-    if os.path.exists(chosen.output) and os.path.exists(chosen.input) and os.path.samefile(chosen.input, chosen.output):
-        parser.error(f"{chosen.output}: would be written over: it is the input")
+    try:
+        _check_names(chosen.input, chosen.output, chosen.bad_rows)
+    except Error as error:
+        parser.error(str(error))
     return chosen
 
 
@@ -354,9 +400,9 @@ def _bar():
         if last is not None and now - last < 0.2 and done != total:
             return
         last, rate = now, (done - begun[1]) / max(now - begun[0], 1e-9)
-        of = f" of {total:,}" if total else ""
+        of, speed = f" of {total:,}" if total else "", f", {rate:,.0f} rows/s" if rate > 0 else ""
         left = f", {(total - done) / rate:,.0f} s left" if total and rate > 0 else ""
-        sys.stderr.write(f"\r\033[K{done:,}{of} rows, {rate:,.0f} rows/s{left}" + ("\r\033[K" if done == total else ""))
+        sys.stderr.write(f"\r\033[K{done:,}{of} rows{speed}{left}" + ("\r\033[K" if done == total else ""))
         sys.stderr.flush()
     return say
 
@@ -371,9 +417,7 @@ def command(arguments):
     except KeyboardInterrupt:
         return _fail("interrupted: --resume goes on", 130)
     except Error as error:
-        return _fail(error, EXIT.get(error.status, 3))
-    except OSError as error:
-        return _fail(error, 1)
+        return _fail(error, 1 if isinstance(error, WriteError) else EXIT.get(error.status, 3))
     bad = result["bad_rows"]
     if chosen.json:
         print(json.dumps(result))

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answers of every task, bit for bit those of `retort run`."""
+import importlib.util
+import os
 import pickle
 import shutil
 import subprocess
@@ -187,6 +189,8 @@ def what_was_wrong_is_said():
     model, embedder = Model(file("bert-classify")), Model(file("bert-embed"))
     for texts in (3, None, b"good", {"good": 1}):
         raises(TypeError, "expected a str, a pair of them, or a list of these", model.scores, texts)
+    if importlib.util.find_spec("retort_cpu_sentiment") is None and "RETORT_MODELS" not in os.environ:
+        raises(Error, "no model of that name: pip install retort-cpu-sentiment has it", Model, "sentiment")
     raises(TypeError, "text 1: expected a str, or a pair of them, found NoneType", model.classify, ["good", None])
     for size in (0, -3):
         raises(Error, f"batch_size {size}: expected at least 1", model.scores, ["good"], batch_size=size)

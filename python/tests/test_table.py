@@ -9,7 +9,7 @@ from harness import HERE, checkpoint, file, main, raises, retort, test
 
 import numpy
 
-from retort_cpu import Error, Model, quantize, run_table
+from retort_cpu import Error, Model, _table, quantize, run_table
 
 try:
     import pyarrow
@@ -159,7 +159,20 @@ def texts_that_are_not_utf8_are_bad_rows():
         assert bad == [{"row": 12, "problem": "not UTF-8 from byte 5 on"}, {"row": 19999, "problem": "not UTF-8 from byte 0 on"}], bad
     with open(HERE / "aside.jsonl", "w+") as aside:
         said = command(file("distilbert-classify"), "-i", source, "-o", out, "--bad-rows", aside.name, code=0)[1]
-        assert f"2 bad rows in {aside.name}" in said and len(aside.readlines()) == 2
+        assert f"2 bad rows in {aside.name}" in said and len(open(aside.name).readlines()) == 2
+    pyarrow.parquet.write_table(table(), HERE / "good.parquet")
+    run_table(file("distilbert-classify"), HERE / "good.parquet", out, rows=100)
+    assert not os.path.exists(f"{out}.bad.jsonl")  # it said what was wrong with another input
+
+
+@test
+def what_progress_raises_comes_out():
+    source = HERE / "raises.parquet"
+    pyarrow.parquet.write_table(table(), source)
+
+    def fail(*_):
+        raise BrokenPipeError(32, "gone")
+    raises(BrokenPipeError, "gone", run_table, file("distilbert-classify"), source, HERE / "raises-out.parquet", progress=fail)
 
 
 KILLED = """
@@ -186,10 +199,34 @@ def a_run_that_was_killed_goes_on():
     raises(Error, "a model in memory is not known again", run_table, quantize(Model(checkpoint("distilbert-classify")), "int8"), source, out, resume=True)
     answered = sum(batch.num_rows for path in parts.glob("*.arrow") for batch in pyarrow.ipc.open_stream(path.read_bytes()))
     result = run_table(model, source, out, resume=True, progress=lambda _, done, total: seen.append((done, total)))
-    assert result["rows"] == len(TEXTS) and seen[0][0] > answered > 0 and seen[-1] == (len(TEXTS), len(TEXTS)), seen
+    assert result["rows"] == len(TEXTS) and seen[0][0] == answered > 0 and seen[-1] == (len(TEXTS), len(TEXTS)), seen
     check(pyarrow.parquet.read_table(out))
     assert not parts.exists()
     assert run_table(model, source, out, resume=True)["rows"] == len(TEXTS)  # nothing to go on with: from the beginning
+
+
+@test
+def a_slow_model_is_asked_for_little_at_once():
+    batches = [pyarrow.record_batch({"n": list(range(first, first + 8192))}) for first in (0, 8192)]
+    for rate in (0.5, 100, 3000, 1e6):  # rows per second of a clock that only answers move
+        class Clock:
+            now = 0
+
+            @staticmethod
+            def monotonic():
+                return Clock.now
+        saved, _table.time = _table.time, Clock
+        try:
+            seen, took = [], []
+            for piece in _table._pieces(batches):
+                seen += piece["n"].to_pylist()
+                took.append(len(piece) / rate)
+                Clock.now += took[-1]
+        finally:
+            _table.time = saved
+        assert seen == list(range(16384)), rate
+        assert max(took[1:]) <= max(1, 1 / rate) + 1e-9, (rate, max(took[1:]))
+        assert rate < 1e6 or len(took) < 10, len(took)
 
 
 @test
@@ -235,9 +272,24 @@ def the_command():
     assert "--top" in command(model, "-i", source, "-o", out, "--top", "2", code=2)[1]
     assert "would be written over" in command(model, "-i", source, "-o", source, code=2)[1]
     assert "out.csv: expected the name of a Parquet file" in command(model, "-i", source, "-o", HERE / "out.csv", code=2)[1]
-    assert "a whole number from 1" in command(model, "-i", source, "-o", out, "--rows", -1, code=2)[1]
+    for wrong, words in {("--rows", "0"): "'0' is not a whole number from 1 to", ("--threads", "-1"): "'-1' is not a whole number from 0 to 1024",
+                         ("--isa", "sse"): "invalid choice: 'sse'", ("--top", "2"): "have fewer options than TSV",
+                         ("--prefix",): "expected one argument", ("--bad-rows", out): "would be written over"}.items():
+        lines = command(model, "-i", source, "-o", out, *wrong, code=2)[1].splitlines()
+        assert len(lines) == 2 and words in lines[0] and lines[1].startswith("usage: "), lines
+    for given in ([f"-i{HERE / 'rows.csv'}", f"-o{out}"], ["--input", HERE / "rows.csv", f"--output={out}"]):
+        assert "rows.csv: expected the name of a Parquet file" in command(model, *given, code=2)[1]
+    pyarrow.parquet.write_table(table().append_column("label", [["old"] * len(TEXTS)]), HERE / "labelled.parquet")
+    assert "prefix (--prefix) names those" in command(model, "-i", HERE / "labelled.parquet", "-o", out, code=2)[1]
+    assert "the model was made to tag" in command(file("bert-tag"), "-i", source, "-o", out, code=2)[1]
+    for name in ("none.parquet", "none.arrow"):
+        said = command(model, "-i", HERE / name, "-o", out, code=3)[1]
+        assert said == f"retort: {HERE / name}: cannot open: No such file or directory\n", said
+    assert "--bad-rows FILE" in command("-i", source, "--help")[0] and "Parquet and Arrow" in command("--help")[0]
     assert "no column 'body'" in command(model, "-i", source, "-o", out, "--text-column", "body", code=3)[1]
-    assert "nowhere" in command(model, "-i", source, "-o", HERE / "nowhere/out.parquet", code=1)[1]
+    assert "nowhere/out.parquet.parts: cannot write: No such file" in command(model, "-i", source, "-o", HERE / "nowhere/out.parquet", code=1)[1]
+    said = command(model, "-i", source, "-o", out, "--rows", 10, "--bad-rows", HERE, code=1)[1]
+    assert said.startswith(f"retort: {HERE}: cannot write: "), said
     (HERE / "without").mkdir()
     (HERE / "without/pyarrow.py").write_text("raise ImportError('not here')")
     error = command(model, "-i", source, "-o", out, code=5, PYTHONPATH=f"{HERE}/without:{os.environ['PYTHONPATH']}")[1]

@@ -441,6 +441,10 @@ def models_by_name():
         assert "retort/models" not in fails(3, "other.retort: ", *verb, "other.retort", env=here)
         fails(3, "not in the local cache of the hub; download it first: hf download an-owner/a-name", *verb, "an-owner/a-name")
         assert "hf download" not in fails(3, "no-folder/a.retort: ", *verb, "no-folder/a.retort")
+    shutil.copy(RETORT, folder / "retort")  # beside it are no models, as in the Python package
+    there = {**os.environ, "LD_LIBRARY_PATH": str(pathlib.Path(RETORT).resolve().parents[1])}
+    alone = subprocess.run([folder / "retort", "run", "a good film"], capture_output=True, text=True, env=there, timeout=60)
+    assert alone.returncode in (0, 3) and (alone.returncode == 0 or "pip install retort-cpu-sentiment" in alone.stderr), alone
 
 
 @test
