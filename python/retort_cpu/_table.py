@@ -6,7 +6,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 import time
 
 import numpy
@@ -19,7 +18,8 @@ FORMATS = {".parquet": "Parquet", ".pq": "Parquet", ".arrow": "Arrow", ".feather
 USUAL = ("sentence", "text", "sentence1", "question", "premise", "anchor")  # as the command has them
 BATCH_ROWS = 8192
 FIRST_ROWS, CALL_SECONDS = 128, 1  # of calls of the library, between which Ctrl-C is heard and progress told
-SAVE_SECONDS = 10  # what a kill can cost
+GROUP_ROWS, GROUP_BYTES = 1 << 17, 1 << 26  # of a row group that is written
+SAVE_SECONDS, SAVE_BYTES = 10, 1 << 26  # what a kill can cost, and answers that wait in memory
 
 
 def format_of(path):
@@ -30,6 +30,7 @@ def format_of(path):
 def _pyarrow():
     try:
         import pyarrow
+        import pyarrow.compute
         import pyarrow.dataset
         import pyarrow.parquet
     except ImportError as error:
@@ -49,8 +50,19 @@ def _arrow_file(pyarrow, path):
         source.seek(0)
         stream = pyarrow.ipc.open_stream(source)
         return stream.schema, iter(stream), 0
-    rows = pyarrow.dataset.dataset(path, format="ipc").count_rows()  # by the batches' headers alone
+    try:
+        rows = pyarrow.dataset.dataset(path, format="ipc").count_rows()  # by the batches' headers alone
+    except pyarrow.ArrowInvalid:  # columns of one name
+        rows = 0
     return file.schema, (file.get_batch(i) for i in range(file.num_record_batches)), rows
+
+
+def _parquet_file(pyarrow, path):
+    """Read piece by piece: pyarrow's default keeps whatever was read of the file."""
+    file = pyarrow.parquet.ParquetFile(pyarrow.OSFile(path), pre_buffer=False, buffer_size=1 << 20)
+    groups = range(file.metadata.num_row_groups)
+    mean = sum(file.metadata.row_group(i).total_byte_size for i in groups) // max(file.metadata.num_rows, 1)
+    return file.schema_arrow, file.iter_batches(max(1, min(BATCH_ROWS, GROUP_BYTES // max(mean, 1)))), file.metadata.num_rows
 
 
 def _open(pyarrow, path):
@@ -59,8 +71,7 @@ def _open(pyarrow, path):
         os.stat(path)  # whose words are the system's
         if format_of(path) == "Arrow":
             return _arrow_file(pyarrow, path)
-        file = pyarrow.parquet.ParquetFile(path)
-        return file.schema_arrow, file.iter_batches(BATCH_ROWS), file.metadata.num_rows
+        return _parquet_file(pyarrow, path)
     except (pyarrow.ArrowInvalid, OSError) as error:
         said = isinstance(error, OSError) and error.strerror
         raise Error(f"{path}: {'cannot open: ' + said if said else error}", "IO" if said else "FORMAT") from None
@@ -82,12 +93,6 @@ def _text_column(pyarrow, path, schema, wanted):
     return found
 
 
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def _batches(pyarrow, path, first, rows):
     """The record batches of a file from row `first` on, at most BATCH_ROWS each, `rows` (None: all) with those before. Errors name the file."""
     at, batches = 0, _open(pyarrow, path)[1]
@@ -103,22 +108,91 @@ def _batches(pyarrow, path, first, rows):
         raise Error(f"{path}: {error}", "FORMAT") from None
 
 
-@contextlib.contextmanager
-def _written(pyarrow, path, schema):
-    """A writer of record batches; the file has its name when it is whole. A link is written through."""
-    path = os.path.realpath(path)
-    handle, part = tempfile.mkstemp(".part", os.path.basename(path) + ".", os.path.dirname(path))
+def _writer(pyarrow, path, sink, schema):
+    """Of the format that the name says. Error if it has none of the column types."""
     try:
-        with open(handle, "wb") as sink:
-            os.fchmod(handle, 0o666 & ~_umask())
-            new = pyarrow.parquet.ParquetWriter if format_of(path) == "Parquet" else pyarrow.ipc.new_file
-            with new(sink, schema) as writer:
-                yield writer
-        os.replace(part, path)
-    except BaseException:
+        return (pyarrow.parquet.ParquetWriter if format_of(path) == "Parquet" else pyarrow.ipc.new_file)(sink, schema)
+    except pyarrow.ArrowException as error:
+        raise Error(f"{path}: {format_of(path)} files cannot have these columns: {error}", "FORMAT") from None
+
+
+class _Groups:
+    """Record batches on their way to a writer. Parquet gets them as row groups of a good size: each has its own statistics and headers."""
+
+    def __init__(self, pyarrow, writer, parquet):
+        self._pyarrow, self._writer, self._parquet = pyarrow, writer, parquet
+        self._waiting, self._rows, self._bytes = [], 0, 0
+
+    def put(self, batch):
+        if not self._parquet:
+            self._writer.write_batch(batch)
+            return
+        self._waiting.append(batch)
+        self._rows, self._bytes = self._rows + len(batch), self._bytes + batch.nbytes
+        if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
+            self.end()
+
+    def end(self):
+        if self._waiting:
+            self._writer.write_table(self._pyarrow.Table.from_batches(self._waiting))
+        self._waiting, self._rows, self._bytes = [], 0, 0
+
+
+@contextlib.contextmanager
+def _written(pyarrow, path, part, schema):
+    """Takes record batches; the file has its name when it is whole. A link is written through."""
+    try:
+        with open(part, "wb") as sink:
+            with _writer(pyarrow, path, sink, schema) as writer:
+                groups = _Groups(pyarrow, writer, format_of(path) == "Parquet")
+                yield groups
+                groups.end()
+            sink.flush()
+            os.fsync(sink.fileno())
+        os.replace(part, os.path.realpath(path))
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(part)
-        raise
+        if not isinstance(error, pyarrow.ArrowException):
+            raise
+        raise Error(f"{path}: cannot write {format_of(path)}: {error}", "FORMAT") from None
+
+
+# ---- Dictionaries ----
+
+
+def _dictionaries(pyarrow, table, output):
+    """The values of each column that is a dictionary, by its index: an Arrow file has one dictionary for all rows, where Parquet files and
+    streams have others for each group of rows. Reads all rows."""
+    compute, schema = pyarrow.compute, table["schema"]
+    found = {} if format_of(output) == "Parquet" else {
+        i: pyarrow.array([], field.type.value_type) for i, field in enumerate(schema) if pyarrow.types.is_dictionary(field.type)}
+    for batch in _batches(pyarrow, table["source"], 0, table["rows"]) if found else ():
+        for i, known in found.items():
+            new = batch[i].dictionary
+            if not new.equals(known):
+                found[i] = pyarrow.concat_arrays([known, new.filter(compute.invert(compute.is_in(new, value_set=known))).unique()])
+    return found
+
+
+def _widened(pyarrow, schema, dictionaries):
+    """The schema, with indices that reach all values of each dictionary."""
+    for i, values in dictionaries.items():
+        kind = schema.field(i).type
+        if len(values) > 1 << (kind.index_type.bit_width - 1):
+            schema = schema.set(i, schema.field(i).with_type(pyarrow.dictionary(pyarrow.int32(), kind.value_type, kind.ordered)))
+    return schema
+
+
+def _column(pyarrow, column, kind, values, parquet):
+    """A column as its file can have it: with the values of all rows; for Parquet, without nulls among the values of a dictionary."""
+    if values is not None and not values.equals(column.dictionary):
+        indices = pyarrow.compute.index_in(column.dictionary, value_set=values).take(column.indices)
+        return pyarrow.DictionaryArray.from_arrays(indices.cast(kind.index_type), values, ordered=kind.ordered)
+    if parquet and pyarrow.types.is_dictionary(kind) and column.dictionary.null_count:
+        plain = column.dictionary_decode().dictionary_encode()
+        return pyarrow.DictionaryArray.from_arrays(plain.indices.cast(kind.index_type), plain.dictionary, ordered=kind.ordered)
+    return column if column.type == kind else column.cast(kind)
 
 
 # ---- Answers ----
@@ -195,34 +269,38 @@ def _pieces(batches):
 
 def _answer(pyarrow, table, parts, said):
     """Answers the rows that have none yet."""
-    schema = pyarrow.schema([*table["added"], pyarrow.field("problem", pyarrow.string())])
-    waiting, saved, done = [], time.monotonic(), parts.rows
-    said(done)
+    saved, size = time.monotonic(), 0
+    said(parts.rows)
     try:
         for piece in _pieces(_batches(pyarrow, table["source"], parts.rows, table["rows"])):
             texts, problems = _checked(pyarrow, piece[table["column"]])
-            waiting.append(pyarrow.record_batch([*_answered(pyarrow, table["model"], texts, table["added"]), problems], schema=schema))
-            done += len(piece)
-            said(done)
-            if time.monotonic() - saved > SAVE_SECONDS:
-                parts.add(waiting)
-                waiting, saved = [], time.monotonic()
+            answers = pyarrow.record_batch([*_answered(pyarrow, table["model"], texts, table["added"]), problems], schema=table["answers"])
+            parts.put(answers)
+            size += answers.nbytes
+            said(parts.rows)
+            if time.monotonic() - saved > SAVE_SECONDS or size > SAVE_BYTES:
+                parts.save()
+                saved, size = time.monotonic(), 0
     finally:
-        parts.add(waiting)  # an interrupted run goes on from here
+        parts.save()  # an interrupted run goes on from here
 
 
 # ---- The output ----
 
 
-def _aligned(pyarrow, answers):
-    """A function that gives the next n rows of record batches."""
+def _changed(table, parts):
+    return Error(f"{table['source']}: was changed while it was answered: remove {os.path.dirname(parts.output)} to begin anew", "FORMAT")
+
+
+def _aligned(pyarrow, answers, changed):
+    """A function that gives the next n rows of record batches; raises `changed` if there are fewer."""
     rest, answers = [], iter(answers)
 
     def take(n):
         while sum(map(len, rest)) < n:
             rest.append(next(answers, None))
             if rest[-1] is None:
-                raise Error("the input has got more rows while it was answered: begin anew", "FORMAT")
+                raise changed
         whole = pyarrow.Table.from_batches(rest).combine_chunks()
         rest[:] = whole.slice(n).to_batches()
         return whole.slice(0, n)
@@ -236,8 +314,8 @@ class _BadRows:
         self._path, self._file, self.count = path, None, 0
 
     def __enter__(self):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path)  # of another run
+        if os.path.isfile(self._path):
+            os.unlink(os.path.realpath(self._path))  # of another run
         return self
 
     def __exit__(self, *_):
@@ -257,40 +335,74 @@ class _BadRows:
 
 def _write(pyarrow, table, parts, output):
     """The rows and their answers, without bad rows. (rows, nulls, bad rows)"""
-    take, done, nulls = _aligned(pyarrow, parts.read()), 0, 0
-    with _written(pyarrow, output, table["schema"]) as writer, _BadRows(table["bad_rows"]) as bad:
+    answers, done, nulls, schema, parquet = parts.read(), 0, 0, table["schema"], format_of(output) == "Parquet"
+    take = _aligned(pyarrow, answers, _changed(table, parts))
+    with _written(pyarrow, output, parts.output, schema) as groups, _BadRows(table["bad_rows"]) as bad:
         for batch in _batches(pyarrow, table["source"], 0, table["rows"]):
-            answers = take(len(batch))
-            problems = answers["problem"].combine_chunks()
-            columns = [*batch.columns, *(answers[i].combine_chunks() for i in range(answers.num_columns - 1))]
-            out, good = pyarrow.record_batch(columns, schema=table["schema"]), 0
-            for row in bad.add(done, problems):
-                writer.write_batch(out.slice(good, row - good))
+            found = take(len(batch))
+            own = [_column(pyarrow, column, schema.field(i).type, table["dictionaries"].get(i), parquet) for i, column in enumerate(batch.columns)]
+            out = pyarrow.record_batch([*own, *(found[i].combine_chunks() for i in range(found.num_columns - 1))], schema=schema)
+            good = 0
+            for row in [*bad.add(done, found["problem"].combine_chunks()), len(batch)]:
+                if row > good:
+                    groups.put(out.slice(good, row - good))
                 good = row + 1
-            writer.write_batch(out.slice(good))
-            done, nulls = done + len(batch), nulls + batch[table["column"]].null_count
-        return done, nulls, bad.count
+            done, nulls = done + len(batch), nulls + out[len(own)].null_count
+        if next(answers, None) is not None or _state(table["source"]) != table["state"]:
+            raise _changed(table, parts)
+        return done, nulls - bad.count, bad.count
+
+
+def _state(path):
+    """What tells a file from one that was changed."""
+    found = os.stat(path)
+    return {"bytes": found.st_size, "modified": found.st_mtime_ns}
 
 
 def _settings(table, model, prefix, scores, resume):
     """What the answers depend on."""
-    found = os.stat(table["source"])
     known = model._source is not None
     if resume and not known:
         raise Error("resume: a model in memory is not known again: save it, and give its path")
-    return {"input": os.path.realpath(table["source"]), "bytes": found.st_size, "modified": found.st_mtime_ns,
-            "model": digest(model._source) if known else None, "text_column": table["column"], "prefix": prefix, "rows": table["rows"], "scores": scores}
+    return {"input": os.path.realpath(table["source"]), **table["state"], "model": digest(model._source) if known else None, "task": model.task,
+            "provider": model._options.get("provider"), "special_as_text": bool(model._options.get("special_as_text")),
+            "text_column": table["column"], "prefix": prefix, "rows": table["rows"], "scores": bool(scores)}
 
 
 def _check_names(source, output, bad_rows):
+    """Nothing that is read is written over."""
+    def same(a, b):
+        return os.path.realpath(a) == os.path.realpath(b) or (os.path.exists(a) and os.path.exists(b) and os.path.samefile(a, b))
     for path in (source, output):
         if format_of(path) is None:
             raise Error(f"{path}: expected the name of a Parquet file (.parquet, .pq) or an Arrow file (.arrow, .feather), as of the "
                         f"{'input' if path is output else 'output'}")
-    if os.path.realpath(output) == os.path.realpath(source):
+    if same(output, source):
         raise Error(f"{output}: would be written over: it is the input")
-    if bad_rows is not None and os.path.realpath(bad_rows) in map(os.path.realpath, (source, output)):
+    if os.path.exists(output) and not os.path.isfile(output):
+        raise Error(f"{output}: expected the name of a file: it is a folder or a device")
+    if bad_rows is None:
+        return
+    if same(bad_rows, source) or same(bad_rows, output) or os.path.dirname(os.path.realpath(bad_rows)) == os.path.realpath(output) + ".parts":
         raise Error(f"{bad_rows}: would be written over: it is the input, or another output")
+
+
+def _table(pyarrow, model, source, output, text_column, prefix, rows, scores, bad_rows):
+    """What a run knows of its table: checked before the first row is answered."""
+    schema, _, total = _open(pyarrow, source)
+    state = _state(source)
+    column = _text_column(pyarrow, source, schema, text_column)
+    added = _added(pyarrow, model, prefix, scores)
+    for field in added:
+        if field.name in schema.names:
+            raise Error(f"{source}: there is a column '{field.name}' already: prefix (--prefix) names those that are added")
+    table = {"source": source, "state": state, "column": column, "rows": rows, "model": model, "added": added, "bad_rows": bad_rows,
+             "total": min(total, rows or total) if total else rows or 0, "schema": schema,
+             "answers": pyarrow.schema([*added, pyarrow.field("problem", pyarrow.string())])}
+    table["dictionaries"] = _dictionaries(pyarrow, table, output)
+    table["schema"] = pyarrow.schema([*_widened(pyarrow, schema, table["dictionaries"]), *added], schema.metadata)
+    _writer(pyarrow, output, pyarrow.BufferOutputStream(), table["schema"]).close()
+    return table
 
 
 def run_table(model, source, output, *, text_column=None, prefix="", rows=None, scores=False, bad_rows=None, resume=False, progress=None):
@@ -303,25 +415,21 @@ def run_table(model, source, output, *, text_column=None, prefix="", rows=None, 
     killed. progress: progress(what, done, total), first with the rows that are done already, then about once a second; total is 0 if it
     is not known."""
     _check_names(source, output, bad_rows)
-    if rows is not None and rows < 1:
-        raise Error(f"rows: {rows}: expected a whole number from 1")
-    pyarrow = _pyarrow()
+    if rows is not None and (not isinstance(rows, int) or not 1 <= rows < 1 << 63):
+        raise Error(f"rows: {rows!r}: expected a whole number from 1")
+    pyarrow, start, whole = _pyarrow(), time.monotonic(), False
     source, output = os.fspath(source), os.fspath(output)
-    schema, _, total = _open(pyarrow, source)
-    column = _text_column(pyarrow, source, schema, text_column)
     model = model if isinstance(model, Model) else Model(model)
-    added = _added(pyarrow, model, prefix, scores)
-    for field in added:
-        if field.name in schema.names:
-            raise Error(f"{source}: there is a column '{field.name}' already: prefix (--prefix) names those that are added")
-    table = {"source": source, "column": column, "rows": rows, "model": model, "added": added,
-             "schema": pyarrow.schema([*schema, *added], schema.metadata), "bad_rows": bad_rows or output + ".bad.jsonl"}
-    total, whole, start = min(total, rows or total) if total else rows or 0, False, time.monotonic()
+    if None not in (bad_rows, model._source) and os.path.realpath(bad_rows) == os.path.realpath(model._source):
+        raise Error(f"{bad_rows}: would be written over: it is the model")
+    if bad_rows is not None and os.path.isdir(bad_rows):
+        raise WriteError(f"{bad_rows}: cannot write: Is a directory")
+    table = _table(pyarrow, model, source, output, text_column, prefix, rows, scores, os.fspath(bad_rows or output + ".bad.jsonl"))
     settings = _settings(table, model, prefix, scores, resume)
-    parts = Parts(pyarrow, os.path.realpath(output), settings, resume)
+    parts = Parts(pyarrow, os.path.realpath(output), table["answers"], settings, resume)
     begun = parts.rows
     try:
-        _answer(pyarrow, table, parts, (lambda done: progress("rows", done, total)) if progress is not None else lambda done: None)
+        _answer(pyarrow, table, parts, (lambda done: progress("rows", done, table["total"])) if progress is not None else lambda done: None)
         with writing(output):
             done, nulls, bad = _write(pyarrow, table, parts, output)
         whole = True

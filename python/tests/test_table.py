@@ -2,6 +2,7 @@
 """Parquet and Arrow files: the answers are those of `retort run --input` to the same rows."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -246,6 +247,195 @@ def one_run_at_a_time_and_damaged_parts():
     raises(Error, f"{part}: ", run_table, model, source, out, resume=True)
     (part.parent / "settings.json").write_text("[")
     raises(Error, "does not say what the answers beside it belong to", run_table, model, source, out, resume=True)
+
+
+INTERRUPTED = ("_answer", "save", "put", "_write", "read", "_read", "close", "_written", "end", "add", "_begin", "_go_on", "__exit__")
+
+
+def interrupted_at(step, function, *arguments, **more):
+    """Calls a function, with Ctrl-C before the `step`th line that runs in one of those functions of the package. Whether there was one."""
+    seen = [0]
+
+    def line(frame, event, _):
+        if event == "line":
+            seen[0] += 1
+            if seen[0] == step:
+                raise KeyboardInterrupt
+        return line
+
+    def call(frame, *_):
+        ours = frame.f_code.co_filename.endswith(("_table.py", "_parts.py"))
+        return line if ours and frame.f_code.co_name in INTERRUPTED else None
+    sys.settrace(call)
+    try:
+        function(*arguments, **more)
+        return False
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+
+
+@test
+def an_interrupt_in_any_line_loses_and_doubles_nothing():
+    folder = HERE / "interrupted"
+    folder.mkdir()
+    source, out, model, step = folder / "in.parquet", folder / "out.parquet", Model(file("distilbert-classify"), threads=1), 0
+    pyarrow.parquet.write_table(table().slice(0, 25), source)
+    before = _table.BATCH_ROWS, _table.SAVE_SECONDS
+    _table.BATCH_ROWS, _table.SAVE_SECONDS = 8, -1
+    try:
+        while interrupted_at(step := step + 3, run_table, model, source, out):
+            run_table(model, source, out, resume=True)
+            check(pyarrow.parquet.read_table(out), 25)
+            assert sorted(path.name for path in folder.iterdir()) == ["in.parquet", "out.parquet"], step
+            out.unlink()
+    finally:
+        _table.BATCH_ROWS, _table.SAVE_SECONDS = before
+    assert step > 100, step
+
+
+KILLED_IN_THE_END = """
+import os, sys
+from retort_cpu import _table
+_table._Groups.end = lambda self: os.kill(os.getpid(), 9)
+_table.run_table(*sys.argv[1:4])
+"""
+
+
+@test
+def a_kill_while_the_output_is_written_leaves_nothing_behind():
+    folder = HERE / "written"
+    folder.mkdir()
+    source, out, model = folder / "in.parquet", folder / "out.parquet", file("distilbert-classify")
+    pyarrow.parquet.write_table(table(), source)
+    assert subprocess.run([sys.executable, "-c", KILLED_IN_THE_END, model, source, out], timeout=300).returncode == -9
+    assert sorted(path.name for path in folder.iterdir()) == ["in.parquet", "out.parquet.parts"]
+    run_table(model, source, out, resume=True)
+    check(pyarrow.parquet.read_table(out))
+    assert sorted(path.name for path in folder.iterdir()) == ["in.parquet", "out.parquet"]
+
+
+@test
+def an_input_that_changes_meanwhile_is_refused():
+    model, out = file("distilbert-classify"), HERE / "changing-out.parquet"
+    for name, rows in {"same": 20000, "fewer": 19990}.items():
+        source, others = HERE / f"changing-{name}.parquet", HERE / "others.parquet"
+        pyarrow.parquet.write_table(table(), source)
+        pyarrow.parquet.write_table(pyarrow.table({"id": range(rows), "text": ["bad"] * rows}), others)
+        error = raises(Error, "was changed while it was answered: remove ", run_table, model, source, out,
+                       progress=lambda _, done, total: done == total and others.exists() and os.replace(others, source))
+        assert not out.exists() and f"{out}.parts" in str(error)
+        raises(Error, "was begun with another input", run_table, model, source, out, resume=True)
+        shutil.rmtree(f"{out}.parts")
+
+
+@test
+def folders_and_files_of_others_stay():
+    source, out, model, parts = HERE / "foreign.parquet", HERE / "foreign-out.parquet", file("distilbert-classify"), HERE / "foreign-out.parquet.parts"
+    pyarrow.parquet.write_table(table().slice(0, 50), source)
+    parts.mkdir()
+    for name in ("thesis.doc", "foo.arrow"):
+        (parts / name).write_text("mine")
+        raises(Error, f"answers are kept there, and '{name}' is none", run_table, model, source, out)
+        raises(Error, f"answers are kept there, and '{name}' is none", run_table, model, source, out, resume=True)
+        assert (parts / name).read_text() == "mine"
+        (parts / name).unlink()
+    parts.rmdir()
+    (HERE / "elsewhere").mkdir()
+    parts.symlink_to(HERE / "elsewhere")
+    raises(Error, "in a folder of their own", run_table, model, source, out)
+    parts.unlink()
+    out.mkdir()
+    raises(Error, "it is a folder or a device", run_table, model, source, out)
+    out.rmdir()
+    for bad in (source, out, model, HERE):
+        raises(Error, "", run_table, model, source, out, bad_rows=bad)
+    assert pyarrow.parquet.read_table(source).num_rows == 50 and not out.exists()
+    stale = HERE / "foreign-out.parquet.bad.jsonl"
+    stale.write_text("of an earlier run\n")
+    assert run_table(model, source, out)["bad_rows"] == 0 and not stale.exists()
+    assert raises(Error, "nowhere", run_table, model, source, HERE / "nowhere/out.parquet").status == "IO"
+
+
+@test
+def categories_of_each_row_group_become_those_of_a_file():
+    groups = [pyarrow.array([f"kind {i % kinds}" for i in range(5000)]).dictionary_encode() for kinds in (3, 60, 7, 90)]
+    narrow = pyarrow.chunked_array([pyarrow.DictionaryArray.from_arrays(group.indices.cast("int8"), group.dictionary) for group in groups])
+    wide = pyarrow.chunked_array([pyarrow.DictionaryArray.from_arrays(pyarrow.array([i % 100 for i in range(5000)], "int8"), pyarrow.array(
+        [f"{part} {i}" for i in range(100)])) for part in "abcd"])
+    rows, model = table(kind=narrow, wide=wide), file("distilbert-classify")
+    source, stream = HERE / "kinds.parquet", HERE / "kinds.arrow"
+    pyarrow.parquet.write_table(rows, source, row_group_size=5000)
+    with pyarrow.ipc.new_stream(stream, rows.schema) as writer:
+        writer.write_table(rows)
+    for path in (source, stream):
+        run_table(model, path, HERE / "kinds-out.feather")
+        found = pyarrow.feather.read_table(HERE / "kinds-out.feather")
+        assert found["kind"].cast("string") == narrow.cast("string") and found["wide"].cast("string") == wide.cast("string")
+        assert found["wide"].type.index_type == pyarrow.int32()
+        check(found.select(["id", "text", "label", "score"]))
+    texts = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0, 1, None, 2], "int8"), pyarrow.array(["good film 1", None, "good film 2"]))
+    pyarrow.feather.write_feather(pyarrow.table({"text": texts}), HERE / "null-kind.arrow")
+    assert run_table(model, HERE / "null-kind.arrow", HERE / "null-kind.parquet")["nulls"] == 2
+    found = pyarrow.parquet.read_table(HERE / "null-kind.parquet")
+    assert found["text"].to_pylist() == ["good film 1", None, None, "good film 2"] and found["label"].null_count == 2
+
+
+@test
+def what_a_format_cannot_have_is_said_before_the_first_answer():
+    model, seen = file("distilbert-classify"), []
+    odd = pyarrow.table({"text": ["good"], "odd": pyarrow.array([{}], pyarrow.struct([]))})
+    pyarrow.feather.write_feather(odd, HERE / "odd.arrow")
+    raises(Error, "odd.parquet: Parquet files cannot have these columns: ", run_table, model, HERE / "odd.arrow", HERE / "odd.parquet",
+           progress=lambda *state: seen.append(state))
+    assert not seen and not (HERE / "odd.parquet.parts").exists()
+    run_table(model, HERE / "odd.arrow", HERE / "odd-out.arrow")
+    twice = pyarrow.Table.from_arrays([pyarrow.array(["good"]), pyarrow.array([1]), pyarrow.array([2])], names=["text", "a", "a"])
+    pyarrow.feather.write_feather(twice, HERE / "names.arrow")
+    assert run_table(model, HERE / "names.arrow", HERE / "names-out.arrow")["rows"] == 1
+
+
+@test
+def memory_and_row_groups():
+    source, out, model, seen = HERE / "groups.parquet", HERE / "groups-out.parquet", file("distilbert-classify"), []
+    rows = pyarrow.table({"id": range(8000), "text": TEXTS[:8000], "more": [os.urandom(8192) for _ in range(8000)]})
+    pyarrow.parquet.write_table(rows, source, row_group_size=500, compression="none", use_dictionary=False)
+    before = _table.BATCH_ROWS
+    _table.BATCH_ROWS = 100
+    start = pyarrow.total_allocated_bytes()
+    try:
+        run_table(model, source, out, progress=lambda *_: seen.append(pyarrow.total_allocated_bytes() - start))
+    finally:
+        _table.BATCH_ROWS = before
+    assert max(seen) < 20 << 20, max(seen)  # the file has 64 MB
+    check(pyarrow.parquet.read_table(out).drop_columns("more"), 8000)
+    assert pyarrow.parquet.ParquetFile(out).num_row_groups <= 2
+
+
+@test
+def settings_of_every_type_are_refused():
+    source, out, model = HERE / "types.parquet", HERE / "types-out.parquet", file("distilbert-classify")
+    pyarrow.parquet.write_table(table(), source)
+    subprocess.run([sys.executable, "-c", KILLED, model, source, out], capture_output=True, timeout=300)
+    settings = HERE / "types-out.parquet.parts/settings.json"
+    for text in ("[]", "[[1, 2]]", "null", "3", '"ab"', "", "{", "\0", "[" * 100000):
+        settings.write_text(text)
+        raises(Error, "does not say what the answers beside it belong to", run_table, model, source, out, resume=True)
+    settings.unlink()
+    raises(Error, "does not say what the answers beside it belong to", run_table, model, source, out, resume=True)
+
+
+@test
+def answers_of_other_columns_or_options_are_refused():
+    source, out, model = HERE / "options.parquet", HERE / "options-out.parquet", file("distilbert-classify")
+    pyarrow.parquet.write_table(table(), source)
+    subprocess.run([sys.executable, "-c", KILLED, model, source, out], capture_output=True, timeout=300)
+    raises(Error, "special_as_text: then False, now True", run_table, Model(model, special_as_text=True), source, out, resume=True)
+    part = next((HERE / "options-out.parquet.parts").glob("*.arrow"))
+    with pyarrow.OSFile(str(part), "wb") as sink, pyarrow.ipc.new_stream(sink, pyarrow.schema([("x", pyarrow.int32())])) as writer:
+        writer.write_table(pyarrow.table({"x": pyarrow.array(range(10), pyarrow.int32())}))
+    raises(Error, f"{part}: has other columns than the answers of this run", run_table, model, source, out, resume=True)
 
 
 @test
