@@ -76,7 +76,8 @@ static cli_code save(run_store *store) {
     json_decref(json);
     if (text == NULL) return cli_no_memory();
     snprintf(next, sizeof next, "%s.next", store->state);
-    bool fine = fsync(store->fd) == 0 && (store->bad_fd < 0 || fsync(store->bad_fd) == 0) &&
+    bool fine = fsync(store->fd) == 0 &&
+                (store->bad_fd < 0 || store->bad_device || fsync(store->bad_fd) == 0) &&
                 write_file(next, text) && rename(next, store->state) == 0;
     free(text);
     store->saved = cli_now();
@@ -159,6 +160,18 @@ static cli_code finish_names(run_store *store) {
     return CLI_DONE;
 }
 
+/* Bad rows that went to a device or a pipe stay there; a file is cut, or those of another run go. */
+static cli_code open_bad(run_store *store) {
+    struct stat info;
+    if (store->bad_device) return open_file(store->bad_path, O_APPEND, &store->bad_fd);
+    if (store->mark.bad == 0 && lstat(store->bad_path, &info) == 0 && S_ISLNK(info.st_mode))
+        return CLI_DONE; /* to a new file */
+    if (store->mark.bad == 0)
+        return unlink(store->bad_path) == 0 || errno == ENOENT ? CLI_DONE : fail_write(store->bad_path);
+    cli_code code = open_file(store->bad_path, 0, &store->bad_fd);
+    return code == CLI_DONE ? cut_to(store->bad_path, store->bad_fd, store->mark.bad) : code;
+}
+
 static cli_code open_resumable(run_store *store, bool resume) {
     bool has_state = access(store->state, F_OK) == 0;
     if (has_state && !resume) {
@@ -176,15 +189,50 @@ static cli_code open_resumable(run_store *store, bool resume) {
         return CLI_FAILED;
     }
     if (code == CLI_DONE) code = cut_to(store->part, store->fd, store->mark.output);
-    if (code == CLI_DONE && store->mark.bad > 0) {
-        code = open_file(store->bad_path, 0, &store->bad_fd);
-        if (code == CLI_DONE) code = cut_to(store->bad_path, store->bad_fd, store->mark.bad);
-    } else if (code == CLI_DONE && unlink(store->bad_path) != 0 && errno != ENOENT) {
-        code = fail_write(store->bad_path);
-    }
+    if (code == CLI_DONE) code = open_bad(store);
     sync_folder(store->part);
     store->resumed = has_state;
     return code;
+}
+
+/* Where a path leads: links are followed, and the file itself need not exist. From malloc; NULL: nowhere. */
+static char *place_of(const char *path) {
+    char folder[4096], name[4096], *place = realpath(path, NULL);
+    if (place != NULL || snprintf(folder, sizeof folder, "%s", path) >= (int)sizeof folder) return place;
+    snprintf(name, sizeof name, "/%s", path);
+    char *parent = realpath(dirname(folder), NULL);
+    if (parent == NULL) return NULL;
+    snprintf(folder, sizeof folder, "/%s", basename(name));
+    place = join(parent, folder);
+    free(parent);
+    return place;
+}
+
+/* The input and the bad rows lie in no file that a run writes beside its output. */
+static cli_code check_places(const run_store *store, const cli_args *args) {
+    const char *const given[] = {cli_text(args, CLI_INPUT), store->bad_path};
+    char *kept[] = {place_of(store->part), place_of(store->state)};
+    cli_code code = CLI_DONE;
+    for (size_t i = 0; i < 4; i++) {
+        char *place = place_of(given[i / 2]);
+        bool same = place != NULL && kept[i % 2] != NULL && strcmp(place, kept[i % 2]) == 0;
+        free(place);
+        if (!same || code != CLI_DONE) continue;
+        cli_error("'%s' would be written over: the run keeps its rows there until it ends", given[i / 2]);
+        code = CLI_USAGE;
+    }
+    free(kept[0]);
+    free(kept[1]);
+    return code;
+}
+
+/* The path, or NULL. /dev/stderr is a device whatever is behind it. */
+static char *name_bad_rows(run_store *store, const cli_args *args) {
+    const char *given = cli_text(args, CLI_BAD_ROWS);
+    if (given == NULL) return join(store->path, ".bad.jsonl");
+    store->bad_device = cli_is_device(given) || strncmp(given, "/dev/", 5) == 0;
+    char *target = store->bad_device ? NULL : realpath(given, NULL); /* of a link */
+    return target != NULL ? target : strdup(given);
 }
 
 cli_code run_store_open(run_store *store, const cli_args *args, char *settings) {
@@ -206,11 +254,12 @@ cli_code run_store_open(run_store *store, const cli_args *args, char *settings) 
     store->keeps = !out && (stat(path, &info) != 0 || S_ISREG(info.st_mode));
     store->part = join(path, ".part");
     store->state = join(path, ".state");
-    if (cli_has(args, CLI_BAD_ROWS) || store->keeps)
-        store->bad_path =
-            cli_has(args, CLI_BAD_ROWS) ? strdup(cli_text(args, CLI_BAD_ROWS)) : join(path, ".bad.jsonl");
-    cli_code code =
-        store->settings != NULL && store->part != NULL && store->state != NULL ? CLI_DONE : cli_no_memory();
+    bool aside = cli_has(args, CLI_BAD_ROWS) || store->keeps;
+    if (aside) store->bad_path = name_bad_rows(store, args);
+    bool named = store->settings != NULL && store->part != NULL && store->state != NULL &&
+                 (!aside || store->bad_path != NULL);
+    cli_code code = named ? CLI_DONE : cli_no_memory();
+    if (code == CLI_DONE && store->keeps) code = check_places(store, args);
     if (code == CLI_DONE) code = cli_codec_check(store->codec, path);
     if (code == CLI_DONE) code = open_memory(store);
     if (code != CLI_DONE) return code;
@@ -243,7 +292,8 @@ static cli_code write_block(run_store *store) {
 static cli_code write_bad(run_store *store) {
     cli_code code = CLI_DONE;
     if (store->bad_length == 0 || store->bad_path == NULL) return CLI_DONE;
-    if (store->bad_fd < 0) code = open_file(store->bad_path, O_TRUNC, &store->bad_fd);
+    if (store->bad_fd < 0)
+        code = open_file(store->bad_path, store->bad_device ? O_APPEND : O_TRUNC, &store->bad_fd);
     if (code == CLI_DONE && !write_all(store->bad_fd, store->bad_data, store->bad_length))
         code = fail_write(store->bad_path);
     store->mark.bad += store->bad_length;

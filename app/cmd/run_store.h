@@ -28,8 +28,9 @@ typedef struct run_store {
     bool keeps;                    /* a regular file: OUT.part and OUT.state */
     bool done;                     /* by an earlier run, down to the last row */
     bool resumed;
-    bool failed;    /* a file could not be written */
-    int fd, bad_fd; /* -1: not open */
+    bool failed;     /* a file could not be written */
+    bool bad_device; /* bad_path is a device, a pipe or a folder */
+    int fd, bad_fd;  /* -1: not open */
     cli_codec codec;
     FILE *block, *bad_block; /* rows that are not in the files yet */
     char *data, *bad_data;

@@ -312,9 +312,10 @@ class _BadRows:
 
     def __init__(self, path):
         self._path, self._file, self.count = path, None, 0
+        self._device = path.startswith("/dev/")  # whatever is behind /dev/stderr
 
     def __enter__(self):
-        if os.path.isfile(self._path):
+        if os.path.isfile(self._path) and not self._device:
             os.unlink(os.path.realpath(self._path))  # of another run
         return self
 
@@ -327,7 +328,7 @@ class _BadRows:
         found = [] if problems.null_count == len(problems) else [i for i, problem in enumerate(problems.to_pylist()) if problem is not None]
         for i in found:
             if self._file is None:
-                self._file = open(self._path, "w", encoding="utf-8")
+                self._file = open(self._path, "a" if self._device else "w", encoding="utf-8")
             self._file.write(json.dumps({"row": first + i, "problem": problems[i].as_py()}) + "\n")
         self.count += len(found)
         return found

@@ -162,6 +162,12 @@ def texts_that_are_not_utf8_are_bad_rows():
         said = command(file("distilbert-classify"), "-i", source, "-o", out, "--bad-rows", aside.name, code=0)[1]
         assert f"2 bad rows in {aside.name}" in said and len(open(aside.name).readlines()) == 2
     pyarrow.parquet.write_table(table(), HERE / "good.parquet")
+    with open(HERE / "log", "a") as log:
+        for path, bad in ((source, 2), (HERE / "good.parquet", 0)):
+            subprocess.run([sys.executable, "-m", "retort_cpu", "run", file("distilbert-classify"), "-i", path, "-o", out, "--bad-rows", "/dev/stderr"],
+                           stderr=log, check=True, timeout=300)
+            lines = (HERE / "log").read_text().splitlines()
+            assert sum(line.startswith('{"row"') for line in lines) == 2 and len(lines) == (3 if bad else 4), lines
     run_table(file("distilbert-classify"), HERE / "good.parquet", out, rows=100)
     assert not os.path.exists(f"{out}.bad.jsonl")  # it said what was wrong with another input
 

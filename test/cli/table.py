@@ -182,6 +182,26 @@ def bad_rows_are_put_aside():
 
 
 @test
+def bad_rows_to_devices_pipes_and_links():
+    """What --bad-rows names stays what it is, with and without bad rows."""
+    pipe, link, target, log = (HERE / name for name in ("pipe", "bad-link.jsonl", "bad-target.jsonl", "log"))
+    os.mkfifo(pipe)
+    link.symlink_to(target)
+    for data, bad in ((b"text\nfilm\n1,2\n", 1), (b"text\nfilm\n", 0)):
+        source = file("bad-to.csv", data)
+        reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE)
+        retort("run", small(), "--input", source, "-o", HERE / "bad-to-out.csv", "--bad-rows", pipe)
+        assert reader.communicate(timeout=60)[0].count(b"\n") == bad and pipe.is_fifo()
+        retort("run", small(), "--input", source, "-o", HERE / "bad-to-out.csv", "--bad-rows", link)
+        assert link.is_symlink() and (target.read_text().count("\n") if target.exists() else 0) == bad
+        log.write_text("before\n")
+        with open(log, "a") as to:
+            subprocess.run([RETORT, "run", small(), "--input", source, "-o", HERE / "bad-to-out.csv", "--bad-rows", "/dev/stderr"], stderr=to, check=True)
+        lines = log.read_text().splitlines()
+        assert lines[0] == "before" and sum(line.startswith('{"line"') for line in lines) == bad
+
+
+@test
 def only_bad_rows():
     out, error = retort("run", small(), "--input", file("none.csv", b"id,text\n" + b"1\n" * 40000), code=3)
     assert out == b"id,text,label,score\n" and "40000 of 40000 rows are bad" in error and "no row has an answer" in error
@@ -220,7 +240,14 @@ def outputs_that_are_refused():
     fails(2, "would be written over", "run", small(), "--input", path, "-o", link)
     fails(2, "would be written over", "run", small(), "--input", path, "-o", HERE / "o.csv", "--bad-rows", path)
     fails(2, "would be written over", "run", small(), "--input", path, "-o", HERE / "o.csv", "--bad-rows", HERE / "o.csv") if (HERE / "o.csv").exists() else None
+    for place in (HERE / "o.csv.part", f"{HERE}/../{HERE.name}/o.csv.state"):
+        fails(2, "the run keeps its rows there", "run", small(), "--input", path, "-o", HERE / "o.csv", "--bad-rows", place)
+    (HERE / "o.csv.part").write_bytes(CSV)
+    fails(2, "the run keeps its rows there", "run", small(), "--input", HERE / "o.csv.part", "--format", "csv", "-o", HERE / "o.csv")
+    assert (HERE / "o.csv.part").read_bytes() == CSV
+    (HERE / "o.csv.part").unlink()
     assert pathlib.Path(path).read_bytes() == CSV
+    fails(1, "cannot create: Is a directory", "run", small(), "--input", path, "-o", HERE / "o.csv", "--bad-rows", HERE)
     fails(1, "cannot create", "run", small(), "--input", path, "-o", HERE / "nowhere/o.csv")
     error = fails(1, "cannot write: No space left", "run", small(), "--input", path, "-o", "/dev/full")
     fails(2, "--resume needs a regular file", "run", small(), "--input", path, "-o", "/dev/null", "--resume")
