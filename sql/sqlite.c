@@ -31,6 +31,10 @@ static bool begin(call *c, sqlite3_context *context, sqlite3_value **values, ret
         sqlite3_result_null(context);
         return false;
     }
+    if (sqlite3_value_type(values[1]) == SQLITE_BLOB) {
+        sqlite3_result_error(context, "the text is a blob: cast(COLUMN as text) makes a text of it", -1);
+        return false;
+    }
     c->text = (const char *)sqlite3_value_text(values[1]);
     c->length = (size_t)sqlite3_value_bytes(values[1]);
     if (c->text == NULL) {

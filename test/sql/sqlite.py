@@ -89,6 +89,8 @@ def errors_are_errors_of_sql():
     refused("not finite", "select retort_classify(?, 'hello')", with_infinite_word("distilbert-classify", "hello"))
     assert value("select retort_classify(NULL, 'x')") is None
     refused("wrong number of arguments", "select retort_classify('x')")
+    refused("the text is a blob", "select retort_classify(?, x'676f6f64')", model("distilbert-classify"))
+    assert value("select retort_classify(?, cast(x'676f6f64' as text))", model("distilbert-classify")) == value("select retort_classify(?, 'good')", model("distilbert-classify"))
 
 
 @test
