@@ -375,7 +375,7 @@ static void refuse_dictionaries(retort_session *session) {
     expect_refusal(session, &c.t, NULL, RETORT_ARGUMENT, "a dictionary with indices of type 'f'");
     dictionary_of(&c, "i", index_ints);
     c.words_schema.format = "l";
-    expect_refusal(session, &c.t, NULL, RETORT_UNSUPPORTED, "texts of type 'l'");
+    expect_refusal(session, &c.t, NULL, RETORT_UNSUPPORTED, "texts of type 'int64'");
     dictionary_of(&c, "i", index_ints);
     c.t.array.n_buffers = 1;
     expect_refusal(session, &c.t, NULL, RETORT_ARGUMENT, "these are no indices: 1 buffers");
@@ -399,10 +399,10 @@ static void refused_columns(void **state) {
     texts t;
     texts_of(&t, "u", 0);
     t.schema.format = "l";
-    expect_refusal(session, &t, NULL, RETORT_UNSUPPORTED, "type 'l': expected utf8");
+    expect_refusal(session, &t, NULL, RETORT_UNSUPPORTED, "type 'int64': expected utf8");
     expect_refusal(session, &t, "body", RETORT_ARGUMENT, "not a struct");
     batch_of(&t, NULL);
-    expect_refusal(session, &t, NULL, RETORT_UNSUPPORTED, "type '+s': expected utf8");
+    expect_refusal(session, &t, NULL, RETORT_ARGUMENT, "a table: name its column of texts");
     expect_refusal(session, &t, "other", RETORT_ARGUMENT, "there is no column 'other'");
     t.child.length = 3;
     expect_refusal(session, &t, "body", RETORT_ARGUMENT, "column 'body' has 3 rows, and the struct has 6");

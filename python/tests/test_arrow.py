@@ -55,7 +55,8 @@ def vectors():
 def what_is_refused():
     model = Model(file("distilbert-classify"))
     raises(Error, "list is no Arrow column", lambda: list(model.predict_arrow(["good"])))
-    raises(Error, "texts of type 'l'", lambda: list(model.predict_arrow(pyarrow.array([1, 2]))))
+    raises(Error, "texts of type 'int64'", lambda: list(model.predict_arrow(pyarrow.array([1, 2]))))
+    raises(Error, "a table: name its column of texts", lambda: list(model.predict_arrow(pyarrow.table({"text": ["good"]}))))
     raises(Error, "nothing", lambda: list(model.predict_arrow(pyarrow.table({"a": ["good"]}), "nothing")))
     chunk = next(model.predict_arrow(pyarrow.array(["good"])))
     pyarrow.array(chunk)

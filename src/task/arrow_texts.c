@@ -126,6 +126,30 @@ static retort_status open_dictionary(rt_arrow_texts *t, const struct ArrowSchema
 
 /* ---- Columns ---- */
 
+/* What people call a type of Arrow's C data interface. */
+static const char *name_of(const char *format) {
+    static const struct {
+        const char *format, *name;
+    } names[] = {{"n", "null"},   {"b", "bool"},       {"c", "int8"},         {"C", "uint8"},
+                 {"s", "int16"},  {"S", "uint16"},     {"i", "int32"},        {"I", "uint32"},
+                 {"l", "int64"},  {"L", "uint64"},     {"e", "float16"},      {"f", "float"},
+                 {"g", "double"}, {"z", "binary"},     {"Z", "large_binary"}, {"vz", "binary_view"},
+                 {"+l", "list"},  {"+L", "large_list"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(format, names[i].format) == 0) return names[i].name;
+    }
+    return format;
+}
+
+static retort_status no_texts(const char *format, const char *name, retort_error *err) {
+    if (name == NULL && strcmp(format, "+s") == 0)
+        return rt_fail(err, RETORT_ARGUMENT, "arrow: a table: name its column of texts");
+    return rt_fail(
+        err, RETORT_UNSUPPORTED,
+        "arrow: texts of type '%.20s': expected utf8, large_utf8, utf8_view, or a dictionary of them",
+        name_of(format));
+}
+
 /* The child of a record batch. */
 static retort_status find_child(rt_arrow_texts *out, const struct ArrowSchema **schema,
                                 const struct ArrowArray *array, const char *name, retort_error *err) {
@@ -133,7 +157,7 @@ static retort_status find_child(rt_arrow_texts *out, const struct ArrowSchema **
     if (strcmp(parent->format, "+s") != 0)
         return rt_fail(err, RETORT_ARGUMENT,
                        "arrow: column '%.80s': the array has type '%.20s', not a struct", name,
-                       parent->format);
+                       name_of(parent->format));
     int64_t found = 0;
     const struct ArrowArray *child = NULL;
     for (int64_t i = 0; i < parent->n_children && i < array->n_children; i++) {
@@ -169,12 +193,7 @@ retort_status rt_arrow_texts_open(rt_arrow_texts *out, const struct ArrowSchema 
     if (status != RETORT_OK) return status;
     const struct ArrowSchema *strings = schema->dictionary != NULL ? schema->dictionary : schema;
     out->type = strings->dictionary == NULL ? type_of(strings) : NULL;
-    if (out->type == NULL)
-        return rt_fail(
-            err, RETORT_UNSUPPORTED,
-            "arrow: texts of type '%.20s': expected utf8 ('u'), large_utf8 ('U'), utf8_view ('vu'), "
-            "or a dictionary of them",
-            strings->format);
+    if (out->type == NULL) return no_texts(strings->format, name, err);
     if (schema->dictionary == NULL)
         return check_strings(out->type, out->strings, out->offset, out->length, err);
     out->indices = out->strings;
