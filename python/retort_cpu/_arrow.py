@@ -2,7 +2,7 @@
 """Columns of pyarrow, Polars, DuckDB and others, by the Arrow PyCapsule interface over retort_arrow.h: texts are not copied."""
 import ctypes
 
-from ._library import Error, call, lib
+from ._library import Error, bytes_of, call, lib
 
 _P = ctypes.c_void_p
 
@@ -85,7 +85,7 @@ class _Answers:
 
     def __init__(self, model, capsules, name):
         self._model, self._capsules = model, capsules  # these release the texts
-        self._name = None if name is None else name.encode()
+        self._name = None if name is None else bytes_of(name, "name")
 
     def __iter__(self):
         return self

@@ -3,6 +3,7 @@
 retort.h; the `size` that each struct begins with lets a newer or older library tell what it does not know."""
 import contextlib
 import ctypes
+import operator
 import os
 import signal
 import sys
@@ -13,6 +14,9 @@ from pathlib import Path
 from . import _retort as c
 
 FOLDER = Path(__file__).resolve().parent
+
+
+WHOLE = (ctypes.c_int32, ctypes.c_uint32, ctypes.c_int64, ctypes.c_uint64, ctypes.c_size_t)
 
 
 class Error(Exception):
@@ -50,8 +54,22 @@ def text_of(raw):
     return None if raw is None else raw.decode("utf-8", "replace")
 
 
-def path_of(path):
-    return os.fsencode(os.fspath(path))
+def bytes_of(value, what):
+    """A str or path as the library takes it: until its first NUL."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{what}: expected a str, found {type(value).__name__}: {value!r:.60}")
+    return path_of(value, what)
+
+
+def path_of(path, what="path"):
+    raw = os.fspath(path)
+    try:
+        raw = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw
+    except UnicodeEncodeError as error:
+        raise Error(f"{what} {path!r:.60}: is not Unicode: {error.reason}") from None
+    if 0 in raw:
+        raise Error(f"{what} {path!r:.60}: has a NUL character")
+    return raw
 
 
 def failure(status, error=None):
@@ -86,12 +104,13 @@ def struct(name, **fields):
             raise TypeError(f"{name} has no {field!r}; it has {', '.join(f for f in known if f != 'size')}")
         if value is None:
             continue
-        if isinstance(value, (str, os.PathLike)) and known[field] is ctypes.c_char_p:
-            value = os.fspath(value).encode()
+        value = bytes_of(value, field) if known[field] is ctypes.c_char_p else value
         try:
             setattr(it, field, value)
         except TypeError as error:
             raise TypeError(f"{field} {value!r:.60}: {error}") from None
+        if known[field] in WHOLE and getattr(it, field) != value:  # ctypes would take its lowest bits
+            raise Error(f"{field} {value}: is too large, or negative where no number below 0 can be")
     return it
 
 
@@ -103,7 +122,7 @@ def as_dict(it):
 
 def names_array(names):
     """(char **, count) of strings; both keep their bytes."""
-    names = [n.encode() for n in names]
+    names = [bytes_of(name, "name") for name in names]
     return (ctypes.c_char_p * len(names))(*names), len(names)
 
 
@@ -166,7 +185,7 @@ def threads_here(threads=None):
     """How many threads a session gets: `threads`; else OMP_NUM_THREADS, which Spark sets to spark.task.cpus, but no more
     CPUs than this process may use; else 0, and the library takes min(affinity, cgroup quota, physical cores)."""
     if threads is not None:
-        return int(threads)
+        return operator.index(threads)
     try:
         wanted = int(os.environ.get("OMP_NUM_THREADS", "").split(",")[0])
     except ValueError:

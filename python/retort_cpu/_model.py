@@ -2,6 +2,7 @@
 """Models and what they answer."""
 import collections
 import ctypes
+import operator
 import os
 import sys
 import weakref
@@ -57,7 +58,7 @@ def find(name):
                 return found
     elif path.count("/") == 1 and not path.startswith((".", "/")):
         room = ctypes.create_string_buffer(4096)
-        call(lib.retort_hub_find, room, len(room), path.encode())
+        call(lib.retort_hub_find, room, len(room), path_of(path))
         return os.fsdecode(room.value)
     more = ": pip install retort-cpu-sentiment has it" if path == "sentiment" else ""
     raise Error(f"{path}: no such file or folder, and no model of that name{more}", "IO")
@@ -259,6 +260,8 @@ class Model:
     def zero_shot(self, text, labels, *, hypothesis=None, multi_label=False):
         """float32 [labels]: how well the text entails "This example is LABEL." (hypothesis: another format string with {}), by a
         natural-language-inference model."""
+        if not isinstance(text, str):
+            raise TypeError(f"zero_shot: expected a str, found {type(text).__name__}: {text!r:.60}")
         candidates = Texts(names_of(labels, "zero_shot: labels"))
         if self.task == "classify" and not any(label.lower().startswith("entail") for label in self.labels):
             warn(f"no label of the model begins with 'entail', so the last one, {self.labels[-1]!r}, is used: is this a "
@@ -442,6 +445,11 @@ class Model:
 
     def decode(self, ids, *, skip_special=True):
         """The text of token ids."""
+        ids = numpy.asarray(ids)
+        if ids.ndim != 1 or (len(ids) and ids.dtype.kind not in "iu"):
+            raise TypeError(f"decode: expected a list of whole numbers, found {ids!r:.60}")
+        for token in ids[(ids < 0) | (ids >= self.info["vocab"])][:1]:
+            raise Error(f"decode: {token} is no piece: the vocabulary has {self.info['vocab']}")
         ids = numpy.ascontiguousarray(ids, numpy.int32)
         pieces = []
         write = Callback(c.retort_write_fn, lambda _user, text, length: pieces.append(ctypes.string_at(text, length)))
@@ -450,7 +458,8 @@ class Model:
 
     def piece(self, token):
         """The piece with this id, "##ing"; None: there is none."""
-        return text_of(lib.retort_model_piece(self._pointer, token))
+        token = operator.index(token)
+        return text_of(lib.retort_model_piece(self._pointer, token)) if 0 <= token < self.info["vocab"] else None
 
     # ---- Files ----
 
@@ -515,7 +524,7 @@ class _Spans:
 def best_columns(scores, top_k):
     """Indices [rows, k] of the highest, highest first, equal ones in order."""
     rows, columns = scores.shape
-    k = columns if top_k is None else min(int(top_k), columns)
+    k = columns if top_k is None else min(operator.index(top_k), columns)
     if k < 1:
         raise Error(f"top_k {top_k}: expected at least 1, or None for all")
     if k == 1:

@@ -65,6 +65,7 @@ def as_list(texts):
 
 def names_of(names, what):
     """A list of str; one str would be a list of its letters."""
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"{what}: expected a list of str, found {names!r:.60}")
-    return list(names)
+    found = names if isinstance(names, str) else list(names)
+    if isinstance(names, str) or not all(isinstance(name, str) for name in found):
+        raise TypeError(f"{what}: expected a list of str, found {found!r:.60}")
+    return found

@@ -33,7 +33,7 @@ class Head:
             raise Error(f"problem {self.problem!r}: expected one of {', '.join(PROBLEMS)}")
         head = struct("head", task=task_number(self.task), problem=PROBLEMS.index(self.problem), seed=self.seed)
         if isinstance(self.labels, int):
-            head.count = self.labels
+            head.count = struct("head", count=self.labels).count
         else:
             head.labels, head.count = names_array(names_of(self.labels, "Head: labels"))
         return head
@@ -102,6 +102,9 @@ def import_(source, output=None, *, level=3, dtype="f32", task=None, head: Optio
         made = head._struct()
         options.head = ctypes.pointer(made)
     if layers is not None:
+        wrong = next((layer for layer in layers if not 0 <= layer < 1 << 31), None)
+        if wrong is not None:
+            raise Error(f"layers: {wrong} is the index of no layer")
         kept = (ctypes.c_int64 * len(layers))(*layers)
         options.layers, options.layer_count = kept, len(layers)
     if without:

@@ -230,4 +230,36 @@ def options_of_pipelines():
     assert answers == Model(file("bert-answer")).answer("what", "a good film", 2, max_answer_len=2)
 
 
+
+@test
+def numbers_that_c_would_cut():
+    model, reader = Model(file("bert-classify")), Model(file("bert-answer"))
+    raises(Error, "max_length 18446744073709551618: is too large", model.tokenize, "a good film", max_length=2**64 + 2)
+    raises(Error, "threads 4294967297: is too large", Model(file("bert-classify"), threads=2**32 + 1).scores, "good")
+    raises(Error, "18446744073709551617: is too large", reader.answer, "what", "a film",
+           max_answer_len=2**64 + 1)
+    raises(Error, "external_over -1: is too large, or negative", model.export, HERE / "x.onnx", external_over=-1)
+    raises(TypeError, "'str' object cannot be interpreted as an integer", Model(file("bert-classify"), threads="2").scores, "good")
+    raises(TypeError, "'float' object", model.classify, "good", 1.5)
+    assert model.piece(2**32 + 5) is None and model.piece(-1) is None and model.piece(5) is not None
+    raises(TypeError, "expected a list of whole numbers", model.decode, [[5, 6, 7]])
+    raises(TypeError, "expected a list of whole numbers", model.decode, [5.7])
+    raises(Error, "1099511627781 is no piece", model.decode, numpy.array([2**40 + 5]))
+    raises(Error, "-1 is no piece", model.decode, [5, -1])
+    assert model.decode([]) == "" and model.decode(numpy.array([5, 6], numpy.uint8)) == model.decode([5, 6])
+
+
+@test
+def strings_that_c_would_cut():
+    model, embedder = Model(file("bert-classify")), Model(file("bert-embed"))
+    raises(TypeError, "isa: expected a str, found int: 3", Model(file("bert-classify"), isa=3).scores, "good")  # an address to ctypes
+    raises(TypeError, "hypothesis: expected a str", model.zero_shot, "good", ["film"], hypothesis=3)
+    raises(TypeError, "zero_shot: expected a str, found tuple", model.zero_shot, ("good", "bad"), ["film"])
+    raises(Error, "prompt_name 'x\\x00y': has a NUL character", embedder.embed, "good", prompt_name="x\0y")
+    raises(Error, "has a NUL character", model.save, f"{HERE}/cut\0.retort")
+    raises(Error, "has a NUL character", Model(file("bert-tag")).tag, "good", ignore=["O\0"])
+    assert not (HERE / "cut").exists()
+    assert numpy.array_equal(model.zero_shot("good", (label for label in ("film", "plot"))), model.zero_shot("good", ["film", "plot"]))
+
+
 main()

@@ -58,6 +58,10 @@ def quantizes():
     assert len(told) == 1 and "reads no data" in str(told[0].message) and told[0].filename == __file__, told
     raises(TypeError, "head: expected a Head", import_, checkpoint("bert-classify"), head=["a", "b"])
     raises(TypeError, "Head: labels: expected a list of str", import_, checkpoint("bert-classify"), head=Head("ab"))
+    raises(Error, "count 18446744073709551618: is too large", import_, checkpoint("bert-classify"), head=Head(2**64 + 2))
+    raises(Error, "name 'a\\x00b': has a NUL character", import_, checkpoint("bert-classify"), head=Head(["a\0b", "c"]))
+    raises(Error, "name '\\ud800': is not Unicode", import_, checkpoint("bert-classify"), head=Head(["\ud800", "c"]))
+    raises(Error, "layers: 18446744073709551616 is the index of no layer", import_, checkpoint("bert-classify"), layers=[2**64])
 
 
 @test
