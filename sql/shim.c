@@ -25,9 +25,17 @@ struct sql_model {
 static sql_model *models;
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
 
+/* How many bytes of a text are at most so many, without half a character of UTF-8 at the end. */
+static int whole(const char *text, size_t most) {
+    size_t n = strnlen(text, most + 1);
+    if (n <= most) return (int)n;
+    for (n = most; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80;) n--;
+    return (int)n;
+}
+
 static retort_status fail(retort_error *err, retort_status status, const char *before, const char *text) {
     err->status = status;
-    snprintf(err->text, sizeof err->text, "%.200s%.280s", before, text);
+    snprintf(err->text, sizeof err->text, "%.*s%.*s", whole(before, 200), before, whole(text, 280), text);
     return status;
 }
 
@@ -100,8 +108,8 @@ static retort_status find_model(char path[4096], const char *name, const sql_sou
         if (length > 0 && n < SIZE && access(path, R_OK) == 0) return RETORT_OK;
         at += length + (at[length] == ':');
     }
-    snprintf(path, SIZE, "%s: there is no %s.retort in %.200s", name, name,
-             folders != NULL && *folders != '\0' ? folders : "any folder: none is set");
+    const char *where = folders != NULL && *folders != '\0' ? folders : "any folder: none is set";
+    snprintf(path, SIZE, "there is no %.100s.retort in %.*s", name, whole(where, 150), where);
     return fail(err, RETORT_IO, "", path);
 }
 

@@ -91,14 +91,14 @@ def stop():
         server.kill()
 
 
-def sql(*statements, code=0, user="postgres"):
+def sql(*statements, code=0, user="postgres", encoding="utf-8"):
     """(stdout, stderr) of psql, in one session."""
     command = ["psql", "-h", HOME, "-U", user, "-d", "postgres", "-XAtq", "-v", "ON_ERROR_STOP=1"]
     for statement in statements:
         command += ["-c", statement]
     done = subprocess.run(list(map(str, command)), capture_output=True, timeout=120)
-    assert done.returncode == code, f"{statements}: {done.returncode}: {done.stderr.decode()}"
-    return done.stdout.decode().rstrip("\n"), done.stderr.decode()
+    assert done.returncode == code, f"{statements}: {done.returncode}: {done.stderr.decode(errors='replace')}"
+    return done.stdout.decode(encoding).rstrip("\n"), done.stderr.decode(encoding)
 
 
 def needs_server(function):
@@ -177,6 +177,18 @@ def errors_are_errors_of_sql():
     # After an error, the same session goes on with the same model.
     out = sql(f"do $$ begin perform retort_classify('nan', 'hello'); exception when others then null; end $$", f"select retort_classify('nan', 'film')")[0]
     assert out == sql(f"select retort_classify('{name}', 'film')")[0]
+
+
+@needs_server
+def long_names_end_with_a_whole_character():
+    for character, start in (("é", "a"), ("漢", ""), ("漢", "a"), ("漢", "ab")):
+        name = f"'{start}' || repeat(U&'\\{ord(character):04x}', 300)"
+        for encoding in ("utf-8", "latin-1") if character == "é" else ("utf-8",):
+            error = sql(f"set client_encoding = '{encoding}'", f"select retort_classify({name}, 'x')", code=1, encoding=encoding)[1]
+            assert "this is no name of a model" in error and error.count(character) > 60, error
+    for start in ("", "a", "ab"):
+        refused("there is no other.retort in ", f"set retort.models = '/{start}{'漢' * 200}'; select retort_classify('other', 'x')")
+    refused("there is no " + "a" * 100 + ".retort in ", f"select retort_classify('{'a' * 1000}', 'x')")
 
 
 @needs_server
