@@ -154,4 +154,4 @@ def predict(model, column, name):
     if hasattr(column, "__arrow_c_array__"):
         return ArrowArray(model, column.__arrow_c_array__(), name)
     raise Error(f"predict_arrow: {type(column).__name__} is no Arrow column: expected __arrow_c_stream__ or __arrow_c_array__, "
-                "as of pyarrow, Polars or DuckDB")
+                "as of Polars, DuckDB or pyarrow from version 16 on")

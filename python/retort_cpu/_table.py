@@ -16,6 +16,7 @@ from ._parts import Parts, WriteError, digest, writing
 
 FORMATS = {".parquet": "Parquet", ".pq": "Parquet", ".arrow": "Arrow", ".feather": "Arrow"}
 USUAL = ("sentence", "text", "sentence1", "question", "premise", "anchor")  # as the command has them
+PYARROW = 16  # the first with string views
 BATCH_ROWS = 8192
 FIRST_ROWS, CALL_SECONDS = 128, 1  # of calls of the library, between which Ctrl-C is heard and progress told
 GROUP_ROWS, GROUP_BYTES = 1 << 17, 1 << 26  # of a row group that is written
@@ -35,6 +36,8 @@ def _pyarrow():
         import pyarrow.parquet
     except ImportError as error:
         raise Error(f"Parquet and Arrow files need pyarrow: pip install pyarrow ({error})", "PROVIDER") from None
+    if int(pyarrow.__version__.partition(".")[0]) < PYARROW:
+        raise Error(f"Parquet and Arrow files need pyarrow {PYARROW} or later, found {pyarrow.__version__}: pip install -U pyarrow", "PROVIDER")
     return pyarrow
 
 
@@ -233,15 +236,25 @@ def _all_scores(pyarrow, model, texts, names):
     return [spread(labels, pyarrow.string()), spread(numbers, pyarrow.float32()), scores]
 
 
+def _lists(pyarrow, vectors, kind):
+    """Lists of a fixed size as lists, where a null has no numbers: what all readers of Parquet take. pyarrow to 21 writes no others, and to
+    25 reads no nulls among lists of a fixed size."""
+    valid = vectors.is_valid()
+    offsets = numpy.concatenate([[0], numpy.cumsum(valid.to_numpy(zero_copy_only=False) * vectors.type.list_size)]).astype(numpy.int32)
+    return pyarrow.ListArray.from_arrays(offsets, vectors.flatten(), type=kind, mask=pyarrow.compute.invert(valid))
+
+
 def _answered(pyarrow, model, texts, added):
     """The columns that a batch gets."""
     if len(added) == 3:
         return _all_scores(pyarrow, model, texts, model.labels)
     answer = pyarrow.array(next(model.predict_arrow(texts)))
+    if pyarrow.types.is_list(added[0].type):
+        return [_lists(pyarrow, answer.field(0), added[0].type)]
     return [answer.field(0).cast(added[0].type), *(answer.field(i) for i in range(1, answer.type.num_fields))]
 
 
-def _added(pyarrow, model, prefix, scores):
+def _added(pyarrow, model, prefix, scores, parquet):
     if scores and model.task != "classify":
         raise Error(f"scores (--scores): the model was made to {model.task}: expected one that classifies")
     if model.task == "classify":
@@ -250,7 +263,7 @@ def _added(pyarrow, model, prefix, scores):
         return [pyarrow.field(prefix + "label", pyarrow.string()), pyarrow.field(prefix + "score", number), *(all_scores if scores else [])]
     if model.task == "embed" and not model.info["sparse"]:
         item = pyarrow.field("item", pyarrow.float32(), nullable=False)
-        return [pyarrow.field(prefix + "embedding", pyarrow.list_(item, model.info["labels"]))]
+        return [pyarrow.field(prefix + "embedding", pyarrow.list_(item) if parquet else pyarrow.list_(item, model.info["labels"]))]
     raise Error(f"the model was made to {model.task}: Parquet and Arrow files get labels, or vectors that are dense: convert the table to JSON lines")
 
 
@@ -393,7 +406,7 @@ def _table(pyarrow, model, source, output, text_column, prefix, rows, scores, ba
     schema, _, total = _open(pyarrow, source)
     state = _state(source)
     column = _text_column(pyarrow, source, schema, text_column)
-    added = _added(pyarrow, model, prefix, scores)
+    added = _added(pyarrow, model, prefix, scores, format_of(output) == "Parquet")
     for field in added:
         if field.name in schema.names:
             raise Error(f"{source}: there is a column '{field.name}' already: prefix (--prefix) names those that are added")

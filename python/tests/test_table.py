@@ -72,7 +72,28 @@ def vectors():
     pyarrow.parquet.write_table(pyarrow.table({"body": ["good", None, "film"]}), source)
     run_table(file("bert-embed"), source, out, text_column="body", prefix="my_")
     rows = pyarrow.parquet.read_table(out)["my_embedding"].to_pylist()
-    assert rows[1] is None and numpy.array_equal(numpy.float32([rows[0], rows[2]]), Model(file("bert-embed")).embed(["good", "film"]))
+    wanted = Model(file("bert-embed")).embed(["good", "film"])
+    assert rows[1] is None and numpy.array_equal(numpy.float32([rows[0], rows[2]]), wanted)
+    kind = pyarrow.parquet.read_schema(out).field("my_embedding").type
+    assert pyarrow.types.is_list(kind), kind  # older readers take no nulls among lists of a fixed size
+    for rows in ([], [None], [None, "good", None, None, "film"]):
+        pyarrow.parquet.write_table(pyarrow.table({"text": pyarrow.array(rows, "string")}), source)
+        for name in ("embedded.parquet", "embedded.arrow"):
+            run_table(file("bert-embed"), source, HERE / name)
+            found = (pyarrow.parquet.read_table if name.endswith("parquet") else pyarrow.feather.read_table)(HERE / name)["embedding"]
+            vectors = iter(wanted.tolist())
+            assert found.to_pylist() == [None if row is None else next(vectors) for row in rows], (rows, name)
+    assert found.type.list_size == wanted.shape[1]
+
+
+@test
+def an_old_pyarrow_is_named():
+    new, pyarrow.__version__ = pyarrow.__version__, "14.0.2"
+    try:
+        error = raises(Error, "need pyarrow 16 or later, found 14.0.2", run_table, "none.retort", "a.parquet", "b.parquet")
+    finally:
+        pyarrow.__version__ = new
+    assert error.status == "PROVIDER"
 
 
 @test
