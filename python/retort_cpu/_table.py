@@ -72,10 +72,12 @@ def _open(pyarrow, path):
     """(schema, record batches, rows or 0) of a file."""
     try:
         os.stat(path)  # whose words are the system's
-        if format_of(path) == "Arrow":
-            return _arrow_file(pyarrow, path)
-        return _parquet_file(pyarrow, path)
-    except (pyarrow.ArrowInvalid, OSError) as error:
+        found = (_arrow_file if format_of(path) == "Arrow" else _parquet_file)(pyarrow, path)
+        list(found[0].names)  # raises if one is not UTF-8
+        return found
+    except UnicodeDecodeError as error:
+        raise Error(f"{path}: the name of a column is not UTF-8: {error}", "FORMAT") from None
+    except (pyarrow.ArrowException, OSError) as error:
         said = isinstance(error, OSError) and error.strerror
         raise Error(f"{path}: {'cannot open: ' + said if said else error}", "IO" if said else "FORMAT") from None
 
@@ -96,6 +98,18 @@ def _text_column(pyarrow, path, schema, wanted):
     return found
 
 
+def _check(pyarrow, column):
+    """Offsets, views and indices of a column of an Arrow file, which its reader trusts: a damaged file would end the process. Strings
+    that are not UTF-8 may be, and are told apart by pyarrow's words: it checks their offsets first."""
+    try:
+        column.validate(full=True)
+    except pyarrow.ArrowInvalid as error:
+        if "UTF8" not in str(error):
+            raise
+        if isinstance(column, pyarrow.DictionaryArray):
+            pyarrow.DictionaryArray.from_arrays(column.indices, pyarrow.nulls(len(column.dictionary))).validate(full=True)
+
+
 def _batches(pyarrow, path, first, rows):
     """The record batches of a file from row `first` on, at most BATCH_ROWS each, `rows` (None: all) with those before. Errors name the file."""
     at, batches = 0, _open(pyarrow, path)[1]
@@ -103,7 +117,10 @@ def _batches(pyarrow, path, first, rows):
         for whole in batches:
             whole = whole if rows is None else whole.slice(0, rows - at)
             for begin in range(max(first - at, 0), len(whole), BATCH_ROWS):
-                yield whole.slice(begin, BATCH_ROWS)
+                batch = whole.slice(begin, BATCH_ROWS)
+                for column in batch.columns if format_of(path) == "Arrow" else ():
+                    _check(pyarrow, column)
+                yield batch
             at += len(whole)
             if at == rows:
                 return

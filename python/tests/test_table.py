@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 
@@ -463,6 +464,31 @@ def answers_of_other_columns_or_options_are_refused():
     with pyarrow.OSFile(str(part), "wb") as sink, pyarrow.ipc.new_stream(sink, pyarrow.schema([("x", pyarrow.int32())])) as writer:
         writer.write_table(pyarrow.table({"x": pyarrow.array(range(10), pyarrow.int32())}))
     raises(Error, f"{part}: has other columns than the answers of this run", run_table, model, source, out, resume=True)
+
+
+@test
+def damaged_arrow_files_do_not_end_the_process():
+    model, source = file("distilbert-classify"), HERE / "sound.arrow"
+    lists = pyarrow.ListArray.from_arrays(pyarrow.array([0, 5, 11, 18], "int32"), pyarrow.array(range(18), "int8"))
+    kinds = pyarrow.DictionaryArray.from_arrays(pyarrow.array([7, 6, 7], "int32"), pyarrow.array([f"kind {i}" for i in range(8)]))
+    views = pyarrow.array(["a string of more than 12 bytes", "another one that is long", "short"], pyarrow.string_view())
+    texts = pyarrow.array(["good film", "bad film!", "film"])  # offsets 0, 9, 18, 22
+    pyarrow.feather.write_feather(pyarrow.table({"text": texts, "kinds": kinds, "views": views, "lists": lists}), source, compression="uncompressed")
+    whole = source.read_bytes()
+    damage = {"text": ((0, 9, 18, 22), (0, 9, 1 << 30, 22)), "kinds": ((7, 6, 7), (7, 1 << 20, 7)), "lists": ((0, 5, 11, 18), (0, 1 << 30, 11, 18)),
+              "negative": ((0, 5, 11, 18), (0, -(1 << 30), 11, 18))}
+    for name, (old, new) in damage.items():
+        old, new = (struct.pack(f"<{len(it)}i", *it) for it in (old, new))
+        assert whole.count(old) == 1, name
+        (HERE / "damaged.arrow").write_bytes(whole.replace(old, new).replace(b"bad film!", b"bad fil\xff!"))
+        for out in ("damaged.parquet", "damaged-out.arrow"):
+            said = command(model, "-i", HERE / "damaged.arrow", "-o", HERE / out, code=3)[1]
+            assert said.startswith(f"retort: {HERE / 'damaged.arrow'}: ") and said.count("\n") == 1, said
+            shutil.rmtree(HERE / f"{out}.parts", ignore_errors=True)
+    (HERE / "damaged.arrow").write_bytes(whole.replace(b"bad film!", b"bad fil\xff!"))
+    assert run_table(model, HERE / "damaged.arrow", HERE / "damaged.parquet")["bad_rows"] == 1
+    (HERE / "damaged.arrow").write_bytes(whole.replace(b"lists", b"list\xff"))
+    raises(Error, "the name of a column is not UTF-8", run_table, model, HERE / "damaged.arrow", HERE / "damaged.parquet")
 
 
 @test
