@@ -460,6 +460,11 @@ def the_model_that_comes_with_retort():
     assert "/" not in info["source"]
     (HERE / "a text").mkdir()
     fails(3, "a text", "run", HERE / "a text")
+    shown = re.findall(r"^    (\S.*\.)\n      ([A-Z]+) +(0\.\d{4}) ", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(shown) == 2, shown
+    for text, label, score in shown:  # README shows what the command prints
+        best = rows("run", text)[0]["labels"][0]
+        assert (best["label"], f"{best['score']:.4f}") == (label, score), (text, best, score)
 
 
 @test
