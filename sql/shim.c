@@ -184,7 +184,8 @@ retort_status sql_scores(sql_model *m, const char *text, size_t length, const ch
     json_t *object = json_object();
     for (size_t i = 0; i < (size_t)m->info.labels; i++) {
         const char *label = label_of(m, m->order[i], scratch);
-        json_object_set_new(object, label, json_real((double)m->row[m->order[i]]));
+        if (json_object_get(object, label) == NULL) /* of labels of one name, the highest */
+            json_object_set_new(object, label, json_real((double)m->row[m->order[i]]));
     }
     free(m->json);
     m->json = object != NULL ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;

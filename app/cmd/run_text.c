@@ -52,7 +52,8 @@ static cli_code put_label_cells(const run_state *run, const run_scored *order, s
     json_t *scores = json_object();
     for (size_t i = 0; i < (all ? n : shown_labels(run, n, n)); i++) {
         const char *name = label_of(run, order[i].index, scratch, sizeof scratch);
-        json_object_set_new(scores, name, cli_json_real(order[i].score));
+        if (json_object_get(scores, name) == NULL) /* of labels of one name, the highest */
+            json_object_set_new(scores, name, cli_json_real(order[i].score));
     }
     return run_cell_json(run, scores);
 }

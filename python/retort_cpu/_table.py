@@ -274,6 +274,8 @@ def _answered(pyarrow, model, texts, added):
 def _added(pyarrow, model, prefix, scores, parquet):
     if scores and model.task != "classify":
         raise Error(f"scores (--scores): the model was made to {model.task}: expected one that classifies")
+    if scores and len(set(model.labels)) < len(model.labels):
+        raise Error("scores (--scores): the model has labels of the same name, of which a struct has each once: convert the table to JSON lines", "FORMAT")
     if model.task == "classify":
         number = pyarrow.float32()
         all_scores = [pyarrow.field(prefix + "scores", pyarrow.struct([(label, number) for label in model.labels]))]

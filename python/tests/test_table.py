@@ -160,6 +160,12 @@ def scores_of_all_labels():
     assert list(rows[0]) == model.labels and numpy.array_equal(numpy.float32([list(row.values()) for row in rows]), every)
     assert [row is None for row in found["scores"].to_pylist()] == [text is None for text in TEXTS[:3000]]
     raises(Error, "scores (--scores): the model was made to embed", run_table, file("bert-embed"), source, out, scores=True)
+    folder = HERE / "repeated"
+    shutil.copytree(checkpoint("distilbert-classify"), folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "id2label": {"0": "a", "1": "a", "2": "b"}, "label2id": {"a": 0, "b": 2}}))
+    raises(Error, "the model has labels of the same name", run_table, folder, source, out, scores=True)
+    assert run_table(folder, source, out)["rows"] == 3000
 
 
 @test

@@ -18,7 +18,7 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
-from harness import HERE, RETORT, Skip, fails, file, main, model, retort, rows, test, with_infinite_word
+from harness import HERE, RETORT, Skip, checkpoint, fails, file, main, model, retort, rows, test, with_infinite_word
 
 CSV = b'id,text,note\r\n1,"good, ""film""\r\nyes",  x \r\n2,bad film,\r\n3,"",z\r\n'
 WORDS = "good bad film the a hello world charming bleak".split()
@@ -93,6 +93,17 @@ def scores_of_all_labels():
     assert list(json.loads(out[1]["scores"]))[0] == out[1]["label"]
     top = json.loads(run("t.jsonl", b'{"text": "bad film"}\n', "--top", "1"))["scores"]
     assert top == {expected[0]["label"]: expected[0]["score"]}
+    folder = HERE / "repeated"
+    shutil.copytree(checkpoint("distilbert-classify"), folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"], config["label2id"] = {str(i): name for i, name in enumerate("aab")}, {"a": 0, "b": 2}
+    (folder / "config.json").write_text(json.dumps(config))
+    retort("import", folder, "-o", HERE / "repeated.retort")
+    for text in ("bad film", "good", "the plot", "film"):
+        found = rows("run", HERE / "repeated.retort", text)[0]["labels"]
+        retort("run", HERE / "repeated.retort", "--input", file("r.csv", f"text\n{text}\n"), "--scores", "-o", HERE / "r-out.csv")
+        row = next(csv.DictReader((HERE / "r-out.csv").read_text().splitlines()))
+        assert json.loads(row["scores"])["a"] == max(label["score"] for label in found if label["label"] == "a"), row
 
 
 @test
