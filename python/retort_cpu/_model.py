@@ -176,7 +176,7 @@ class Model:
         return texts
 
     def __repr__(self):
-        return f"<retort_cpu.Model {self._source or ''} {self.info['family']} {self.task} {self.info['recipe']}>"
+        return f"<retort_cpu.Model {self._source or 'in memory'}: {self.info['family']} {self.task} {self.info['recipe']}>"
 
     def __reduce__(self):
         if self._source is None:

@@ -205,14 +205,14 @@ def tune(model, data, output, *, floor=None, budget=None, test=None, dev=None, g
     command = [program(), "tune", os.fspath(model), "--data", os.fspath(data), "-o", os.fspath(output), "--json"]
     for name, value in {"--floor": floor, "--budget": budget, "--test": test, "--dev": dev, "--for": goal}.items():
         command += [name, os.fspath(value) if isinstance(value, os.PathLike) else str(value)] if value is not None else []
-    child = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+    child = subprocess.Popen([*command, *names_of(arguments, "tune: arguments")], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
     answer = []
     reader = threading.Thread(target=lambda: answer.append(child.stdout.read()), daemon=True)
     reader.start()
     last = ""
     try:
         for line in child.stderr:
-            last = line.strip() or last
+            last = line[8:].strip() if line.startswith("retort: ") else last  # no usage that follows what is wrong
             if progress is not None:
                 progress(line.rstrip("\n"))
         child.wait()
@@ -224,7 +224,8 @@ def tune(model, data, output, *, floor=None, budget=None, test=None, dev=None, g
         reader.join()
         child.stdout.close()
         child.stderr.close()
+    if child.returncode < 0:
+        raise Error(f"retort tune was ended by signal {-child.returncode}; the same call goes on", "CANCELLED")
     if child.returncode not in (0, 4):
-        text = last[8:] if last.startswith("retort: ") else last
-        raise Error(text or f"retort tune ended with {child.returncode}", STATUS.get(child.returncode, "IO"))
+        raise Error(last or f"retort tune ended with {child.returncode}", STATUS.get(child.returncode, "IO"))
     return json.loads(answer[0])

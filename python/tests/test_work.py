@@ -149,6 +149,19 @@ def estimator():
 def tunes():
     raises(Error, "no.jsonl", retort_cpu.tune, file("bert-classify"), "no.jsonl", HERE / "tuned", budget="20s")
     assert str(raises(Error, "no.jsonl", retort_cpu.tune, file("bert-classify"), "no.jsonl", HERE / "tuned")).startswith("no.jsonl: ")
+    for wrong, words in {"goal": "--for: 'small'", "budget": "--budget: 'small' is not a time", "arguments": "unknown option '--small'"}.items():
+        error = raises(Error, words, retort_cpu.tune, file("bert-classify"), data("rows.jsonl", ROWS), HERE / "tuned",
+                       **{wrong: ["--small"] if wrong == "arguments" else "small"})
+        assert error.status == "ARGUMENT" and "usage" not in str(error), error
+    killed = HERE / "killed"
+    killed.write_text("#!/bin/sh\necho 'retort: 3 rows' >&2\nkill -9 $$\n")
+    killed.chmod(0o755)
+    program, os.environ["RETORT_CPU_COMMAND"] = os.environ["RETORT_CPU_COMMAND"], str(killed)
+    try:
+        assert raises(Error, "ended by signal 9", retort_cpu.tune, "m", "d", "o").status == "CANCELLED"
+    finally:
+        os.environ["RETORT_CPU_COMMAND"] = program
+    raises(TypeError, "tune: arguments: expected a list of str", retort_cpu.tune, "m", "d", "o", arguments="--small")
     raises(TypeError, "save this one", retort_cpu.tune, Model(file("bert-classify")), "no.jsonl", HERE / "tuned")
 
 
