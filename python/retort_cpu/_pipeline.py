@@ -68,7 +68,7 @@ def _feature_extraction(model, inputs, normalize=False):
 
 
 def _zero_shot(model, inputs, candidate_labels, hypothesis_template=None, multi_label=False):
-    labels = [s.strip() for s in candidate_labels.split(",")] if isinstance(candidate_labels, str) else list(candidate_labels)
+    labels = [s.strip() for s in candidate_labels.split(",") if s.strip()] if isinstance(candidate_labels, str) else list(candidate_labels)
     texts, one = as_list(inputs)
     answers = []
     for text in texts:

@@ -58,7 +58,8 @@ def as_list(texts):
         return [texts], True
     if isinstance(texts, tuple) and len(texts) == 2 and all(isinstance(t, str) for t in texts):
         return [texts], True
-    if isinstance(texts, (bytes, dict)) or not hasattr(texts, "__iter__"):
+    shape = getattr(texts, "shape", (0,))  # of NumPy, pandas, Polars: a frame would give the names of its columns
+    if isinstance(texts, (bytes, dict)) or not hasattr(texts, "__iter__") or len(shape) != 1:
         raise TypeError(f"expected a str, a pair of them, or a list of these, found {type(texts).__name__}: {texts!r:.60}")
     return list(texts), False
 

@@ -259,6 +259,14 @@ def strings_that_c_would_cut():
     raises(Error, "has a NUL character", model.save, f"{HERE}/cut\0.retort")
     raises(Error, "has a NUL character", Model(file("bert-tag")).tag, "good", ignore=["O\0"])
     assert not (HERE / "cut").exists()
+    class Frame:  # of pandas: iterates over the names of its columns
+        shape = (2, 1)
+
+        def __iter__(self):
+            return iter(["body"])
+    raises(TypeError, "expected a str, a pair of them, or a list of these, found Frame", model.scores, Frame())
+    zero_shot = pipeline("zero-shot-classification", model)
+    assert zero_shot("good", "film,, plot, ") == zero_shot("good", ["film", "plot"])
     assert numpy.array_equal(model.zero_shot("good", (label for label in ("film", "plot"))), model.zero_shot("good", ["film", "plot"]))
 
 
