@@ -21,7 +21,7 @@ def environment():
 
 
 def main():
-    from ._table import command, is_ours
+    from ._command import command, is_ours
     if is_ours(sys.argv[1:]):
         sys.exit(command(sys.argv[1:]))
     try:

@@ -11,7 +11,7 @@ from harness import HERE, checkpoint, file, main, raises, retort, test
 
 import numpy
 
-from retort_cpu import Error, Model, _table, quantize, run_table
+from retort_cpu import Error, Model, _files, _table, quantize, run_table
 
 try:
     import pyarrow
@@ -212,9 +212,9 @@ def what_progress_raises_comes_out():
 
 KILLED = """
 import os, sys
-from retort_cpu import _table
+from retort_cpu import _files, _table
 _table.SAVE_SECONDS = -1
-_table.run_table(*sys.argv[1:4], progress=lambda _, done, total: os.kill(os.getpid(), 9) if done >= 2 * _table.BATCH_ROWS else None)
+_table.run_table(*sys.argv[1:4], progress=lambda _, done, total: os.kill(os.getpid(), 9) if done >= 2 * _files.BATCH_ROWS else None)
 """
 
 
@@ -316,8 +316,8 @@ def an_interrupt_in_any_line_loses_and_doubles_nothing():
     folder.mkdir()
     source, out, model, step = folder / "in.parquet", folder / "out.parquet", Model(file("distilbert-classify"), threads=1), 0
     pyarrow.parquet.write_table(table().slice(0, 25), source)
-    before = _table.BATCH_ROWS, _table.SAVE_SECONDS
-    _table.BATCH_ROWS, _table.SAVE_SECONDS = 8, -1
+    before = _files.BATCH_ROWS, _table.SAVE_SECONDS
+    _files.BATCH_ROWS, _table.SAVE_SECONDS = 8, -1
     try:
         while interrupted_at(step := step + 3, run_table, model, source, out):
             run_table(model, source, out, resume=True)
@@ -325,14 +325,14 @@ def an_interrupt_in_any_line_loses_and_doubles_nothing():
             assert sorted(path.name for path in folder.iterdir()) == ["in.parquet", "out.parquet"], step
             out.unlink()
     finally:
-        _table.BATCH_ROWS, _table.SAVE_SECONDS = before
+        _files.BATCH_ROWS, _table.SAVE_SECONDS = before
     assert step > 100, step
 
 
 KILLED_IN_THE_END = """
 import os, sys
-from retort_cpu import _table
-_table._Groups.end = lambda self: os.kill(os.getpid(), 9)
+from retort_cpu import _files, _table
+_files._Groups.end = lambda self: os.kill(os.getpid(), 9)
 _table.run_table(*sys.argv[1:4])
 """
 
@@ -435,13 +435,13 @@ def memory_and_row_groups():
     source, out, model, seen = HERE / "groups.parquet", HERE / "groups-out.parquet", file("distilbert-classify"), []
     rows = pyarrow.table({"id": range(8000), "text": TEXTS[:8000], "more": [os.urandom(8192) for _ in range(8000)]})
     pyarrow.parquet.write_table(rows, source, row_group_size=500, compression="none", use_dictionary=False)
-    before = _table.BATCH_ROWS
-    _table.BATCH_ROWS = 100
+    before = _files.BATCH_ROWS
+    _files.BATCH_ROWS = 100
     start = pyarrow.total_allocated_bytes()
     try:
         run_table(model, source, out, progress=lambda *_: seen.append(pyarrow.total_allocated_bytes() - start))
     finally:
-        _table.BATCH_ROWS = before
+        _files.BATCH_ROWS = before
     assert max(seen) < 20 << 20, max(seen)  # the file has 64 MB
     check(pyarrow.parquet.read_table(out).drop_columns("more"), 8000)
     assert pyarrow.parquet.ParquetFile(out).num_row_groups <= 2
