@@ -3,6 +3,7 @@
  * between rows. */
 #include "shim.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <sqlite3ext.h>
 #include <stdlib.h>
@@ -24,6 +25,14 @@ static void report(sqlite3_context *context, const retort_error *err) {
         sqlite3_result_error(context, err->text, -1);
 }
 
+/* SQLite does not check what it calls text; jansson does. */
+static bool is_utf8(const char *text, size_t length) {
+    json_t *checked = json_stringn(text, length);
+    bool fine = checked != NULL;
+    json_decref(checked);
+    return fine;
+}
+
 /* False: the result is NULL, or an error. */
 static bool begin(call *c, sqlite3_context *context, sqlite3_value **values, retort_error *err) {
     const char *name = (const char *)sqlite3_value_text(values[0]);
@@ -39,6 +48,12 @@ static bool begin(call *c, sqlite3_context *context, sqlite3_value **values, ret
     c->length = (size_t)sqlite3_value_bytes(values[1]);
     if (c->text == NULL) {
         sqlite3_result_error_nomem(context);
+        return false;
+    }
+    bool whole = strlen(name) == (size_t)sqlite3_value_bytes(values[0]);
+    if (!whole || !is_utf8(c->text, c->length)) {
+        sqlite3_result_error(context, whole ? "the text is not UTF-8" : "the name of the model holds a NUL",
+                             -1);
         return false;
     }
     const char *folders = getenv("RETORT_MODELS");

@@ -97,6 +97,9 @@ static cli_code read_state(run_store *store) {
                              "version", &version, "settings", &settings, "input", "bytes", &n[0], "lines",
                              &n[1], "check", &n[2], "output", &n[3], "bad", &n[4], "rows", &n[5], "bad_rows",
                              &n[6], "truncated", &n[7], "done", &done);
+    for (size_t i = 0; failed == 0 && i < sizeof n / sizeof *n; i++) {
+        if (n[i] < 0) failed = snprintf(why.text, sizeof why.text, "a number is negative");
+    }
     cli_code code = CLI_DONE;
     if (failed != 0) {
         cli_error("%s: this is no state of a run: %s", store->state, why.text);

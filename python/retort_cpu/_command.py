@@ -97,12 +97,14 @@ def command(arguments):
         return _fail("interrupted: --resume goes on", 130)
     except Error as error:
         return _fail(error, 1 if isinstance(error, WriteError) else EXIT.get(error.status, 3))
-    bad = result["bad_rows"]
+    bad, cut = result["bad_rows"], result["truncated"]
     if chosen.json:
         print(json.dumps(result))
     else:
         aside = f", {bad} bad rows in {chosen.bad_rows or chosen.output + '.bad.jsonl'}" if bad else ""
         sys.stderr.write(f"retort: {result['rows']} rows in {result['seconds']:.1f} s ({result['rows_per_second']:.0f} rows/s){aside}\n")
+        if cut:
+            sys.stderr.write(f"retort: {cut} of {result['rows']} texts were truncated: the model reads at most {model.info['max_length']} tokens\n")
     return 3 if bad and bad == result["rows"] else 0
 
 

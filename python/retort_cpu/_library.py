@@ -109,8 +109,10 @@ def struct(name, **fields):
             setattr(it, field, value)
         except TypeError as error:
             raise TypeError(f"{field} {value!r:.60}: {error}") from None
+        if isinstance(value, (int, float)) and value < 0:  # in C the default of some
+            raise Error(f"{field} {value}: expected 0 or more, or None for the default")
         if known[field] in WHOLE and getattr(it, field) != value:  # ctypes would take its lowest bits
-            raise Error(f"{field} {value}: is too large, or negative where no number below 0 can be")
+            raise Error(f"{field} {value}: is too large")
     return it
 
 

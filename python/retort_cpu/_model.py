@@ -168,6 +168,16 @@ class Model:
         return prompts
 
     @property
+    def truncated(self):
+        """How many texts were longer than the model reads (``info["max_length"]`` tokens) and cut, in the calls so far that have ended."""
+        total, found = 0, struct("session_info")
+        for pool in list(self._sessions.values()):
+            for session in list(pool):
+                lib.retort_session_describe(session.pointer, found)
+                total += found.truncated
+        return total
+
+    @property
     def warnings(self):
         """What the import read otherwise than transformers would."""
         texts = []

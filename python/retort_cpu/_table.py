@@ -106,8 +106,11 @@ def _answer(pyarrow, table, parts, said):
     said(parts.rows)
     try:
         for piece in _pieces(record_batches(pyarrow, table["source"], parts.rows, table["rows"])):
-            texts, problems = _checked(pyarrow, piece[table["column"]])
-            answers = pyarrow.record_batch([*_answered(pyarrow, table["model"], texts, table["added"]), problems], schema=table["answers"])
+            (texts, problems), before = _checked(pyarrow, piece[table["column"]]), table["model"].truncated
+            columns = [*_answered(pyarrow, table["model"], texts, table["added"]), problems]
+            truncated = numpy.zeros(len(piece), numpy.int64)
+            truncated[0] = table["model"].truncated - before
+            answers = pyarrow.record_batch([*columns, truncated], schema=table["answers"])
             parts.put(answers)
             size += answers.nbytes
             said(parts.rows)
@@ -168,23 +171,23 @@ class _BadRows:
 
 
 def _write(pyarrow, table, parts, output):
-    """The rows and their answers, without bad rows. (rows, nulls, bad rows)"""
-    answers, done, nulls, schema, parquet = parts.read(), 0, 0, table["schema"], format_of(output) == "Parquet"
+    """The rows and their answers, without bad rows. Gives what run_table counts."""
+    answers, done, nulls, truncated, schema, parquet = parts.read(), 0, 0, 0, table["schema"], format_of(output) == "Parquet"
     take = _aligned(pyarrow, answers, _changed(table, parts))
     with written(pyarrow, output, parts.output, schema) as groups, _BadRows(table["bad_rows"]) as bad:
         for batch in record_batches(pyarrow, table["source"], 0, table["rows"]):
             found = take(len(batch))
             own = [as_stored(pyarrow, column, schema.field(i).type, table["dictionaries"].get(i), parquet) for i, column in enumerate(batch.columns)]
-            out = pyarrow.record_batch([*own, *(found[i].combine_chunks() for i in range(found.num_columns - 1))], schema=schema)
+            out = pyarrow.record_batch([*own, *(found[i].combine_chunks() for i in range(len(table["added"])))], schema=schema)
             good = 0
             for row in [*bad.add(done, found["problem"].combine_chunks()), len(batch)]:
                 if row > good:
                     groups.put(out.slice(good, row - good))
                 good = row + 1
-            done, nulls = done + len(batch), nulls + out[len(own)].null_count
+            done, nulls, truncated = done + len(batch), nulls + out[len(own)].null_count, truncated + sum(found["truncated"].to_pylist())
         if next(answers, None) is not None or _state(table["source"]) != table["state"]:
             raise _changed(table, parts)
-        return done, nulls - bad.count, bad.count
+        return {"rows": done, "nulls": nulls - bad.count, "bad_rows": bad.count, "truncated": truncated}
 
 
 def _text_column(pyarrow, path, schema, wanted):
@@ -248,7 +251,8 @@ def _table(pyarrow, model, source, output, text_column, prefix, rows, scores, ba
             raise Error(f"{source}: there is a column '{field.name}' already: prefix (--prefix) names those that are added")
     table = {"source": source, "state": state, "column": column, "rows": rows, "model": model, "added": added, "bad_rows": bad_rows,
              "total": min(total, rows or total) if total else rows or 0, "schema": schema,
-             "answers": pyarrow.schema([*added, pyarrow.field("problem", pyarrow.string())])}
+             "answers": pyarrow.schema([*added, pyarrow.field("problem", pyarrow.string()),
+                                                pyarrow.field("truncated", pyarrow.int64())])}  # of the rows answered together, at the first
     table["dictionaries"] = dictionaries(pyarrow, table, output)
     table["schema"] = pyarrow.schema([*widened(pyarrow, schema, table["dictionaries"]), *added], schema.metadata)
     new_writer(pyarrow, output, pyarrow.BufferOutputStream(), table["schema"]).close()
@@ -257,7 +261,8 @@ def _table(pyarrow, model, source, output, text_column, prefix, rows, scores, ba
 
 def run_table(model, source, output, *, text_column=None, prefix="", rows=None, scores=False, bad_rows=None, resume=False, progress=None):
     """Answers each row of a Parquet or Arrow (Feather) file: `output` has its columns and `label` and `score`, or `embedding`. Gives
-    {"rows", "nulls", "bad_rows", "seconds", "rows_per_second"}. Needs pyarrow. A null has null answers; memory does not grow with the table.
+    {"rows", "nulls", "bad_rows", "truncated", "seconds", "rows_per_second"}. Needs pyarrow. A null has null answers; memory does not grow
+    with the table; truncated counts the texts that are longer than the model reads.
 
     model: a Model, or the path or name of one. text_column: default "sentence", "text", …. prefix: put before the names of the columns
     that are added. rows: stop after so many. scores: also `scores`, a struct with that of each label. bad_rows: the file for rows whose
@@ -281,9 +286,9 @@ def run_table(model, source, output, *, text_column=None, prefix="", rows=None, 
     try:
         _answer(pyarrow, table, parts, (lambda done: progress("rows", done, table["total"])) if progress is not None else lambda done: None)
         with writing(output):
-            done, nulls, bad = _write(pyarrow, table, parts, output)
+            counts = _write(pyarrow, table, parts, output)
         whole = True
     finally:
         parts.close(whole)
     seconds = time.monotonic() - start
-    return {"rows": done, "nulls": nulls, "bad_rows": bad, "seconds": seconds, "rows_per_second": (done - begun) / max(seconds, 1e-9)}
+    return {**counts, "seconds": seconds, "rows_per_second": (counts["rows"] - begun) / max(seconds, 1e-9)}

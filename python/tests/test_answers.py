@@ -234,11 +234,12 @@ def options_of_pipelines():
 @test
 def numbers_that_c_would_cut():
     model, reader = Model(file("bert-classify")), Model(file("bert-answer"))
+    raises(Error, "max_length -1: expected 0 or more, or None for the default", model.tokenize, "a good film", max_length=-1)
     raises(Error, "max_length 18446744073709551618: is too large", model.tokenize, "a good film", max_length=2**64 + 2)
     raises(Error, "threads 4294967297: is too large", Model(file("bert-classify"), threads=2**32 + 1).scores, "good")
     raises(Error, "18446744073709551617: is too large", reader.answer, "what", "a film",
            max_answer_len=2**64 + 1)
-    raises(Error, "external_over -1: is too large, or negative", model.export, HERE / "x.onnx", external_over=-1)
+    raises(Error, "external_over -1: expected 0 or more", model.export, HERE / "x.onnx", external_over=-1)
     raises(TypeError, "'str' object cannot be interpreted as an integer", Model(file("bert-classify"), threads="2").scores, "good")
     raises(TypeError, "'float' object", model.classify, "good", 1.5)
     assert model.piece(2**32 + 5) is None and model.piece(-1) is None and model.piece(5) is not None

@@ -210,6 +210,20 @@ def what_progress_raises_comes_out():
     raises(BrokenPipeError, "gone", run_table, file("distilbert-classify"), source, HERE / "raises-out.parquet", progress=fail)
 
 
+@test
+def texts_that_are_cut_are_counted():
+    source, out, rows = HERE / "long.parquet", HERE / "long-out.parquet", HERE / "long.jsonl"
+    texts = ["good " * (600 if i % 40 == 3 else 2) for i in range(200)]
+    pyarrow.parquet.write_table(pyarrow.table({"text": texts}), source)
+    rows.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    wanted = retort("run", file("distilbert-classify"), "--input", rows, "-o", HERE / "long-out.jsonl")[0]["truncated"]
+    model = Model(file("distilbert-classify"))
+    model.scores(texts[:4])
+    assert run_table(model, source, out)["truncated"] == wanted == 5 and model.truncated == 6
+    assert f"5 of 200 texts were truncated: the model reads at most {model.info['max_length']} tokens" in command(
+        file("distilbert-classify"), "-i", source, "-o", out)[1]
+
+
 KILLED = """
 import os, sys
 from retort_cpu import _files, _table

@@ -411,6 +411,8 @@ def what_cannot_be_resumed():
     state = pathlib.Path(f"{out}.state").read_text()
     pathlib.Path(f"{out}.state").write_text("{}")
     fails(3, "this is no state of a run", "run", small(), "--input", path, "-o", out, "--resume")
+    pathlib.Path(f"{out}.state").write_text(json.dumps({**json.loads(state), "rows": -1}))
+    fails(3, "this is no state of a run: a number is negative", "run", small(), "--input", path, "-o", out, "--resume")
     pathlib.Path(f"{out}.state").write_text(state)
     os.truncate(f"{out}.part", 10)
     fails(3, "shorter than at its last save", "run", small(), "--input", path, "-o", out, "--resume")

@@ -90,6 +90,8 @@ def errors_are_errors_of_sql():
     assert value("select retort_classify(NULL, 'x')") is None
     refused("wrong number of arguments", "select retort_classify('x')")
     refused("the text is a blob", "select retort_classify(?, x'676f6f64')", model("distilbert-classify"))
+    refused("the text is not UTF-8", "select retort_classify(?, cast(x'676fff' as text))", model("distilbert-classify"))
+    refused("the name of the model holds a NUL", "select retort_classify(?, 'good')", model("distilbert-classify") + "\0x")
     assert value("select retort_classify(?, cast(x'676f6f64' as text))", model("distilbert-classify")) == value("select retort_classify(?, 'good')", model("distilbert-classify"))
 
 
