@@ -20,7 +20,6 @@ def need_pyarrow():
     try:
         import pyarrow
         import pyarrow.compute
-        import pyarrow.dataset
         import pyarrow.parquet
     except ImportError as error:
         raise Error(f"Parquet and Arrow files need pyarrow: pip install pyarrow ({error})", "PROVIDER") from None
@@ -40,12 +39,8 @@ def _arrow_file(pyarrow, path):
     except pyarrow.ArrowInvalid:
         source.seek(0)
         stream = pyarrow.ipc.open_stream(source)
-        return stream.schema, iter(stream), 0
-    try:
-        rows = pyarrow.dataset.dataset(path, format="ipc").count_rows()  # by the batches' headers alone
-    except pyarrow.ArrowInvalid:  # columns of one name
-        rows = 0
-    return file.schema, (file.get_batch(i) for i in range(file.num_record_batches)), rows
+        return stream.schema, iter(stream)
+    return file.schema, (file.get_batch(i) for i in range(file.num_record_batches))
 
 
 def _parquet_file(pyarrow, path):
@@ -53,11 +48,11 @@ def _parquet_file(pyarrow, path):
     file = pyarrow.parquet.ParquetFile(pyarrow.OSFile(path), pre_buffer=False, buffer_size=1 << 20)
     groups = range(file.metadata.num_row_groups)
     mean = sum(file.metadata.row_group(i).total_byte_size for i in groups) // max(file.metadata.num_rows, 1)
-    return file.schema_arrow, file.iter_batches(max(1, min(BATCH_ROWS, GROUP_BYTES // max(mean, 1)))), file.metadata.num_rows
+    return file.schema_arrow, file.iter_batches(max(1, min(BATCH_ROWS, GROUP_BYTES // max(mean, 1))))
 
 
 def open_file(pyarrow, path):
-    """(schema, record batches, rows or 0) of a file."""
+    """(schema, record batches) of a file."""
     try:
         os.stat(path)  # whose words are the system's
         found = (_arrow_file if format_of(path) == "Arrow" else _parquet_file)(pyarrow, path)
@@ -68,6 +63,17 @@ def open_file(pyarrow, path):
     except (pyarrow.ArrowException, OSError) as error:
         said = isinstance(error, OSError) and error.strerror
         raise Error(f"{path}: {'cannot open: ' + said if said else error}", "IO" if said else "FORMAT") from None
+
+
+def count_rows(pyarrow, path):
+    """By the headers alone; 0 if they do not tell, as of a stream."""
+    try:
+        if format_of(path) == "Parquet":
+            return pyarrow.parquet.read_metadata(path).num_rows
+        import pyarrow.dataset  # with pandas, where it is: a second
+        return pyarrow.dataset.dataset(path, format="ipc").count_rows()
+    except (pyarrow.ArrowException, OSError):
+        return 0
 
 
 def _check(pyarrow, column):

@@ -6,7 +6,7 @@ import time
 
 import numpy
 
-from ._files import as_stored, dictionaries, format_of, need_pyarrow, new_writer, open_file, record_batches, widened, written
+from ._files import as_stored, count_rows, dictionaries, format_of, need_pyarrow, new_writer, open_file, record_batches, widened, written
 from ._library import Error
 from ._model import Model, best_columns
 from ._parts import Parts, WriteError, digest, writing
@@ -240,9 +240,9 @@ def check_names(source, output, bad_rows):
         raise Error(f"{bad_rows}: would be written over: it is the input, or another output")
 
 
-def _table(pyarrow, model, source, output, text_column, prefix, rows, scores, bad_rows):
+def _table(pyarrow, model, source, output, text_column, prefix, rows, scores, bad_rows, counted):
     """What a run knows of its table: checked before the first row is answered."""
-    schema, _, total = open_file(pyarrow, source)
+    schema, total = open_file(pyarrow, source)[0], count_rows(pyarrow, source) if counted else 0
     state = _state(source)
     column = _text_column(pyarrow, source, schema, text_column)
     added = _added(pyarrow, model, prefix, scores, format_of(output) == "Parquet")
@@ -279,7 +279,8 @@ def run_table(model, source, output, *, text_column=None, prefix="", rows=None, 
         raise Error(f"{bad_rows}: would be written over: it is the model")
     if bad_rows is not None and os.path.isdir(bad_rows):
         raise WriteError(f"{bad_rows}: cannot write: Is a directory")
-    table = _table(pyarrow, model, source, output, text_column, prefix, rows, scores, os.fspath(bad_rows or output + ".bad.jsonl"))
+    table = _table(pyarrow, model, source, output, text_column, prefix, rows, scores, os.fspath(bad_rows or output + ".bad.jsonl"),
+                   progress is not None)
     settings = _settings(table, model, prefix, scores, resume)
     parts = Parts(pyarrow, os.path.realpath(output), table["answers"], settings, resume)
     begun = parts.rows
