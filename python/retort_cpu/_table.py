@@ -110,7 +110,9 @@ def _answer(pyarrow, table, parts, said):
             columns = [*_answered(pyarrow, table["model"], texts, table["added"]), problems]
             truncated = numpy.zeros(len(piece), numpy.int64)
             truncated[0] = table["model"].truncated - before
-            answers = pyarrow.record_batch([*columns, truncated], schema=table["answers"])
+            # Not pyarrow.array, which imports pandas for a second, here and in what follows
+            columns.append(pyarrow.Array.from_buffers(pyarrow.int64(), len(piece), [None, pyarrow.py_buffer(truncated)]))
+            answers = pyarrow.record_batch(columns, schema=table["answers"])
             parts.put(answers)
             size += answers.nbytes
             said(parts.rows)

@@ -514,6 +514,15 @@ def damaged_arrow_files_do_not_end_the_process():
 
 
 @test
+def a_run_starts_without_pandas():
+    """pyarrow imports it where it makes an array of a list, and that takes longer than a thousand rows."""
+    source, code = HERE / "alone.parquet", "import sys, retort_cpu; retort_cpu.run_table(*sys.argv[1:]); print('pandas' in sys.modules)"
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["good", None, "film"]}), source)
+    done = subprocess.run([sys.executable, "-c", code, file("distilbert-classify"), source, HERE / "alone-out.parquet"], capture_output=True, text=True)
+    assert done.stdout == "False\n", done
+
+
+@test
 def an_old_feather_file_is_named():
     (HERE / "old.feather").write_bytes(b"FEA1" + bytes(60) + b"FEA1")
     raises(Error, "old.feather: Feather version 1: expected version 2", run_table, file("distilbert-classify"), HERE / "old.feather", HERE / "new.feather")
