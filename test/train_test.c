@@ -3,6 +3,7 @@
  * number of threads; what stops a training, and how it goes on from a checkpoint. */
 #include "quant_models.h"
 #include "train/batches.h"
+#include "train/belongs.h"
 #include "train/divergence.h"
 #include "train/rate.h"
 
@@ -479,6 +480,24 @@ static void flip(const char *path, long offset, int whence) {
     fclose(file);
 }
 
+/* Only the very same words belong; what differs is named. */
+static void test_belongs(void **unused) {
+    (void)unused;
+    static const struct {
+        const char *found, *words;
+    } other[] = {{"data=2 model=1", "with other data"},
+                 {"data=2 model=2", "with other data, model"},
+                 {"data=1", "with other model"},
+                 {"data=1 model=1 more=1", "with other settings"},
+                 {"model=1 data=1", "with other settings"}};
+    retort_error err = {0};
+    assert_int_equal(rt_belongs_check("state", "data=1 model=1", "data=1 model=1", &err), RETORT_OK);
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        assert_int_equal(rt_belongs_check("state", other[i].found, "data=1 model=1", &err), RETORT_ARGUMENT);
+        assert_string_equal(strstr(err.text, "with"), other[i].words);
+    }
+}
+
 /* Of other data, options or models, cut, or no checkpoint at all. */
 static void test_foreign(void **unused) {
     (void)unused;
@@ -851,6 +870,7 @@ int main(void) {
         cmocka_unit_test(test_consume),
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_belongs),
         cmocka_unit_test(test_foreign),
         cmocka_unit_test(test_foreign_parts),
         cmocka_unit_test(test_full_disk),

@@ -156,12 +156,13 @@ retort_status rt_belongs_check(const char *path, const char *found, const char *
     char differ[128] = "";
     if (found == NULL)
         return rt_fail(err, RETORT_FORMAT, "%.200s: it does not say which training it belongs to", path);
+    if (strcmp(found, belongs) == 0) return RETORT_OK;
     for (size_t n; *belongs != 0; belongs += n + (belongs[n] != 0)) {
         n = strcspn(belongs, " ");
         size_t at = strlen(differ), name = strcspn(belongs, "=");
         if (!has_word(found, belongs, n))
             snprintf(differ + at, sizeof differ - at, "%s%.*s", at > 0 ? ", " : "", (int)name, belongs);
     }
-    if (*differ == 0) return RETORT_OK;
-    return rt_fail(err, RETORT_ARGUMENT, "%.200s: it belongs to a training with other %s", path, differ);
+    return rt_fail(err, RETORT_ARGUMENT, "%.200s: it belongs to a training with other %s", path,
+                   *differ != 0 ? differ : "settings");
 }
