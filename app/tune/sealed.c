@@ -144,8 +144,8 @@ cli_code tune_sealed_open(tune *t, const cli_args *args) {
     size_t before = t->claim_count;
     cli_code code = CLI_DONE;
     claim_within(t, t->settings->floor);
-    claim_within(t, t->settings->floor /
-                        2); /* to fall back on, as the steps between: they cost the others nothing */
+    /* The others are to fall back on. Claims in turn cost each other nothing. */
+    claim_within(t, t->settings->floor / 2);
     for (size_t i = 1; i < tune_shape_count; i++) claim(t, tune_choose_of(t, &tune_shapes[i]));
     claim(t, tune_safest(t));
     put_safest_first(t, before);

@@ -19,7 +19,7 @@ def newer_functions(path):
 
 @test
 def what_a_later_glibc_brought_is_bound_to_an_older_one():
-    if not {"x86_64", "aarch64"} & {os.uname().machine}:
+    if os.uname().machine not in ("x86_64", "aarch64"):
         raise Skip(f"no wheel for {os.uname().machine}")
     pinned = re.findall(r"^PIN\((\w+),", (ROOT / "python/glibc/pins.h").read_text(), re.M)
     written = re.findall(r"^int (?:__wrap_)?(\w+)\(", (ROOT / "python/glibc/glibc.c").read_text(), re.M)
