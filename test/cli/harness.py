@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 RETORT, ROOT, EXAMPLES = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
 GOLDEN = ROOT / "test/golden"
@@ -140,6 +141,13 @@ def with_labels(source, name, labels, **config):
 
 def close(a, b, tolerance=2e-5):
     assert abs(a - b) <= tolerance, f"{a} is not {b}"
+
+
+def wait_until(condition, what, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.01)
 
 
 def main():

@@ -10,11 +10,10 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "cli"))
-from harness import GOLDEN, HERE, RETORT, Skip, checkpoint, close, fails, file, folder, main, model, retort, rows, test, with_infinite_word, with_labels  # noqa: F401
+from harness import GOLDEN, HERE, RETORT, Skip, checkpoint, close, fails, file, folder, main, model, retort, rows, test, wait_until, with_infinite_word, with_labels  # noqa: F401
 
 TIMEOUT = 120  # of one answer, sanitizers included
 
@@ -89,13 +88,6 @@ class Server:
     def metric(self, name):
         """A metric's sum over its labels."""
         return sum(value for key, value in self.metrics().items() if re.match(re.escape(name) + r"(\{|$)", key))
-
-
-def wait_until(condition, what, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(0.01)
 
 
 def cpu_seconds(pid):
