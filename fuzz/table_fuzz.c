@@ -1,26 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Tables that arrive in pieces. The first byte chooses the format and the size of the pieces; however large they are, the
  * rows are the same, and their bytes are those of the file. */
+#include "pieces.h"
 #include "retort.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct pieces {
-    const uint8_t *at;
-    size_t left, piece;
-} pieces;
-
-static int64_t read_piece(void *user, void *bytes, size_t size, retort_error *err) {
-    pieces *p = user;
-    (void)err;
-    size_t n = p->left < p->piece ? p->left : p->piece;
-    if (n > size) n = size;
-    if (n > 0) memcpy(bytes, p->at, n);
-    p->at += n;
-    p->left -= n;
-    return (int64_t)n;
-}
 
 /* A sum over all that is known of the rows. */
 static uint64_t sum_of(uint64_t sum, const void *bytes, size_t n) {

@@ -3,6 +3,7 @@
  * they take the names of models, never paths; retort.models has the folders, and only a superuser sets it. */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "catalog/pg_type_d.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
@@ -26,12 +27,35 @@ void _PG_init(void) {
     MarkGUCPrefixReserved("retort");
 }
 
+/* What the encoding of the database lacks is escaped: an error in the place of the error would not help. */
+static char *message_of(const char *utf8) {
+    int encoding = GetDatabaseEncoding();
+    Oid convert = encoding != PG_UTF8 ? FindDefaultConversionProc(PG_UTF8, encoding) : InvalidOid;
+    if (!OidIsValid(convert)) return pstrdup(utf8);
+    int left = (int)strlen(utf8), room = left * MAX_CONVERSION_GROWTH + 1;
+    unsigned char *at = (unsigned char *)pstrdup(utf8), *message = palloc((Size)room), *to = message;
+    *to = '\0';
+    while (left > 0) {
+        int done = pg_do_encoding_conversion_buf(convert, PG_UTF8, encoding, at, left, to,
+                                                 room - (int)(to - message), true);
+        to += strlen((char *)to);
+        at += done;
+        left -= done;
+        if (left == 0) break;
+        int n = pg_utf_mblen(at);
+        to += snprintf((char *)to, (size_t)(room - (to - message)), "\\u%04x", (unsigned)utf8_to_unicode(at));
+        at += n;
+        left -= n;
+    }
+    return (char *)message;
+}
+
 static void report(const retort_error *err) {
     int code = err->status == RETORT_NOMEM      ? ERRCODE_OUT_OF_MEMORY
                : err->status == RETORT_IO       ? ERRCODE_UNDEFINED_FILE
                : err->status == RETORT_ARGUMENT ? ERRCODE_INVALID_PARAMETER_VALUE
                                                 : ERRCODE_DATA_EXCEPTION;
-    ereport(ERROR, (errcode(code), errmsg("%s", err->text)));
+    ereport(ERROR, (errcode(code), errmsg("%s", message_of(err->text))));
 }
 
 /* A call: an error of PostgreSQL leaves by longjmp, and the model has to be released before. */
@@ -41,6 +65,7 @@ static Datum answer(FunctionCallInfo fcinfo, answer_fn function) {
     CHECK_FOR_INTERRUPTS();
     text *body = PG_GETARG_TEXT_PP(1);
     char *name = text_to_cstring(PG_GETARG_TEXT_PP(0)), *bytes = VARDATA_ANY(body);
+    name = pg_server_to_any(name, (int)strlen(name), PG_UTF8);
     int length = (int)VARSIZE_ANY_EXHDR(body);
     char *utf8 = pg_server_to_any(bytes, length, PG_UTF8);
     size_t n = utf8 == bytes ? (size_t)length : strlen(utf8);
@@ -67,19 +92,21 @@ static text *text_of(const char *utf8) {
     return cstring_to_text(pg_any_to_server(utf8, (int)strlen(utf8), PG_UTF8));
 }
 
-static Datum best_label(sql_model *model, const char *text, size_t length) {
+static const char *find_best(sql_model *model, const char *text, size_t length, float *score) {
     const char *label;
-    float score;
     retort_error err;
-    if (sql_label(model, text, length, &label, &score, &err) != RETORT_OK) report(&err);
-    return PointerGetDatum(text_of(label));
+    if (sql_label(model, text, length, &label, score, &err) != RETORT_OK) report(&err);
+    return label;
+}
+
+static Datum best_label(sql_model *model, const char *text, size_t length) {
+    float score;
+    return PointerGetDatum(text_of(find_best(model, text, length, &score)));
 }
 
 static Datum best_score(sql_model *model, const char *text, size_t length) {
-    const char *label;
     float score;
-    retort_error err;
-    if (sql_label(model, text, length, &label, &score, &err) != RETORT_OK) report(&err);
+    find_best(model, text, length, &score);
     return Float4GetDatum(score);
 }
 

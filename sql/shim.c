@@ -25,17 +25,13 @@ struct sql_model {
 static sql_model *models;
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
 
-/* How many bytes of a text are at most so many, without half a character of UTF-8 at the end. */
-static int whole(const char *text, size_t most) {
-    size_t n = strnlen(text, most + 1);
-    if (n <= most) return (int)n;
-    for (n = most; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80;) n--;
-    return (int)n;
-}
-
+/* The texts may be anyone's, so they are escaped, and cut behind a whole character. */
 static retort_status fail(retort_error *err, retort_status status, const char *before, const char *text) {
+    enum { MOST_BEFORE = 200 };
     err->status = status;
-    snprintf(err->text, sizeof err->text, "%.*s%.*s", whole(before, 200), before, whole(text, 280), text);
+    retort_escape(err->text, MOST_BEFORE, before, strlen(before));
+    size_t n = strlen(err->text);
+    retort_escape(err->text + n, sizeof err->text - n, text, strlen(text));
     return status;
 }
 
@@ -109,8 +105,9 @@ static retort_status find_model(char path[4096], const char *name, const sql_sou
         at += length + (at[length] == ':');
     }
     const char *where = folders != NULL && *folders != '\0' ? folders : "any folder: none is set";
-    snprintf(path, SIZE, "there is no %.100s.retort in %.*s", name, whole(where, 150), where);
-    return fail(err, RETORT_IO, "", path);
+    char what[128];
+    snprintf(what, sizeof what, "there is no %.100s.retort in ", name);
+    return fail(err, RETORT_IO, what, where);
 }
 
 retort_status sql_acquire(sql_model **out, const char *name, const sql_source *source, retort_error *err) {

@@ -63,56 +63,56 @@ static bool begin(call *c, sqlite3_context *context, sqlite3_value **values, ret
     return false;
 }
 
-static void end(call *c, sqlite3_context *context, retort_status status, const retort_error *err) {
-    if (status != RETORT_OK) report(context, err);
-    sql_release(c->model);
-}
+/* Sets the result of a call. */
+typedef retort_status (*answer_fn)(sqlite3_context *context, const call *c, retort_error *err);
 
-static void classify(sqlite3_context *context, int count, sqlite3_value **values) {
-    call c;
-    retort_error err;
+static retort_status give_label(sqlite3_context *context, const call *c, retort_error *err) {
     const char *label;
     float score;
-    (void)count;
-    if (!begin(&c, context, values, &err)) return;
-    retort_status status = sql_label(c.model, c.text, c.length, &label, &score, &err);
+    retort_status status = sql_label(c->model, c->text, c->length, &label, &score, err);
     if (status == RETORT_OK) sqlite3_result_text(context, label, -1, SQLITE_TRANSIENT);
-    end(&c, context, status, &err);
+    return status;
 }
 
-static void score(sqlite3_context *context, int count, sqlite3_value **values) {
-    call c;
-    retort_error err;
+static retort_status give_score(sqlite3_context *context, const call *c, retort_error *err) {
     const char *label;
-    float best;
-    (void)count;
-    if (!begin(&c, context, values, &err)) return;
-    retort_status status = sql_label(c.model, c.text, c.length, &label, &best, &err);
-    if (status == RETORT_OK) sqlite3_result_double(context, (double)best);
-    end(&c, context, status, &err);
+    float score;
+    retort_status status = sql_label(c->model, c->text, c->length, &label, &score, err);
+    if (status == RETORT_OK) sqlite3_result_double(context, (double)score);
+    return status;
 }
 
-static void scores(sqlite3_context *context, int count, sqlite3_value **values) {
-    call c;
-    retort_error err;
+static retort_status give_scores(sqlite3_context *context, const call *c, retort_error *err) {
     const char *json;
-    (void)count;
-    if (!begin(&c, context, values, &err)) return;
-    retort_status status = sql_scores(c.model, c.text, c.length, &json, &err);
+    retort_status status = sql_scores(c->model, c->text, c->length, &json, err);
     if (status == RETORT_OK) sqlite3_result_text(context, json, -1, SQLITE_TRANSIENT);
-    end(&c, context, status, &err);
+    return status;
 }
 
-static void embed(sqlite3_context *context, int count, sqlite3_value **values) {
-    call c;
-    retort_error err;
+static retort_status give_vector(sqlite3_context *context, const call *c, retort_error *err) {
     const float *vector;
     size_t n;
+    retort_status status = sql_embed(c->model, c->text, c->length, &vector, &n, err);
+    if (status == RETORT_OK) sqlite3_result_blob64(context, vector, n * sizeof *vector, SQLITE_TRANSIENT);
+    return status;
+}
+
+static const struct named {
+    const char *name;
+    answer_fn function;
+} functions[] = {{"retort_classify", give_label},
+                 {"retort_score", give_score},
+                 {"retort_scores", give_scores},
+                 {"retort_embed", give_vector}};
+
+static void answer(sqlite3_context *context, int count, sqlite3_value **values) {
+    const struct named *named = sqlite3_user_data(context);
+    call c;
+    retort_error err;
     (void)count;
     if (!begin(&c, context, values, &err)) return;
-    retort_status status = sql_embed(c.model, c.text, c.length, &vector, &n, &err);
-    if (status == RETORT_OK) sqlite3_result_blob64(context, vector, n * sizeof *vector, SQLITE_TRANSIENT);
-    end(&c, context, status, &err);
+    if (named->function(context, &c, &err) != RETORT_OK) report(context, &err);
+    sql_release(c.model);
 }
 
 /* Called by sqlite3_load_extension, which makes the name from that of the file. */
@@ -120,20 +120,13 @@ __attribute__((visibility("default"))) int sqlite3_retortsqlite_init(sqlite3 *db
                                                                      const sqlite3_api_routines *api);
 
 int sqlite3_retortsqlite_init(sqlite3 *db, char **error, const sqlite3_api_routines *api) {
-    static const struct {
-        const char *name;
-        void (*function)(sqlite3_context *, int, sqlite3_value **);
-    } rows[] = {{"retort_classify", classify},
-                {"retort_score", score},
-                {"retort_scores", scores},
-                {"retort_embed", embed}};
     (void)error;
     SQLITE_EXTENSION_INIT2(api)
     int result = SQLITE_OK;
     /* Not from triggers and views of a database that somebody else made: they would choose the file that is read. */
-    for (size_t i = 0; result == SQLITE_OK && i < sizeof rows / sizeof *rows; i++)
-        result = sqlite3_create_function_v2(db, rows[i].name, 2,
-                                            SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY, NULL,
-                                            rows[i].function, NULL, NULL, NULL);
+    for (size_t i = 0; result == SQLITE_OK && i < sizeof functions / sizeof *functions; i++)
+        result = sqlite3_create_function_v2(db, functions[i].name, 2,
+                                            SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY,
+                                            (void *)(uintptr_t)&functions[i], answer, NULL, NULL, NULL);
     return result;
 }

@@ -2,6 +2,7 @@
  * Columns of Arrow and rows of tables when memory runs out: for every n, the n-th allocation fails (and again all from the
  * n-th on), and each piece of work reports an error or manages without, and leaks nothing. */
 #include "failing_works.h"
+#include "pieces.h"
 #include "retort_arrow.h"
 
 #include <setjmp.h>
@@ -131,29 +132,12 @@ static retort_status work_stream(retort_error *err) {
 
 /* ---- Tables ---- */
 
-typedef struct pieces {
-    const char *at;
-    size_t left;
-} pieces;
-
-/* Seven bytes at a time. */
-static int64_t read_piece(void *user, void *bytes, size_t size, retort_error *err) {
-    pieces *p = user;
-    (void)err;
-    size_t n = p->left < 7 ? p->left : 7;
-    if (n > size) n = size;
-    memcpy(bytes, p->at, n);
-    p->at += n;
-    p->left -= n;
-    return (int64_t)n;
-}
-
 static retort_status read_table(retort_table_format format, const char *text, retort_error *err) {
     static const char *const added[] = {"label", "score"};
     retort_table_options options = RETORT_TABLE_OPTIONS;
     retort_table *table = NULL;
     retort_row row;
-    pieces p = {text, strlen(text)};
+    pieces p = {text, strlen(text), 7};
     size_t count = 0;
     options.format = format;
     options.added = added;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Rows of tables: the same ones however the bytes arrive, and what is wrong with bad ones. */
+#include "pieces.h"
 #include "retort.h"
 
 #include <setjmp.h>
@@ -8,23 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-
-/* Bytes that arrive in pieces. */
-typedef struct pieces {
-    const char *at;
-    size_t left, piece;
-} pieces;
-
-static int64_t read_piece(void *user, void *bytes, size_t size, retort_error *err) {
-    pieces *p = user;
-    (void)err;
-    size_t n = p->left < p->piece ? p->left : p->piece;
-    if (n > size) n = size;
-    memcpy(bytes, p->at, n);
-    p->at += n;
-    p->left -= n;
-    return (int64_t)n;
-}
 
 static int64_t read_nothing(void *user, void *bytes, size_t size, retort_error *err) {
     (void)user, (void)bytes, (void)size;

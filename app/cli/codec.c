@@ -36,20 +36,33 @@ cli_codec cli_codec_of(const char *name, size_t *stem) {
     return CLI_PLAIN;
 }
 
+/* Returns the name of a function that the library lacks, or NULL. */
+static const char *find_symbols(void *library, const cli_symbol *symbols) {
+    for (const cli_symbol *s = symbols; s->name != NULL; s++) {
+        void *symbol = dlsym(library, s->name);
+        if (symbol == NULL) return s->name;
+        /* POSIX: object and function pointers have the same form */
+        memcpy(s->pointer, &symbol, sizeof symbol);
+    }
+    return NULL;
+}
+
 static retort_status load(cli_codec codec, const char *path, retort_error *err) {
     const cli_codec_calls *calls = codecs[codec].calls;
-    const char *why = NULL;
     if (codec == CLI_PLAIN) return RETORT_OK;
-    void *library = calls != NULL ? dlopen(calls->library, RTLD_NOW | RTLD_LOCAL) : NULL;
-    if (calls != NULL && library == NULL) why = dlerror();
-    if (library != NULL && calls->load(library)) return RETORT_OK;
     err->status = RETORT_UNSUPPORTED;
-    if (calls == NULL)
+    if (calls == NULL) {
         snprintf(err->text, sizeof err->text, "%.300s: retort was built without %s", path,
                  codecs[codec].name);
-    else
-        snprintf(err->text, sizeof err->text, "%.200s: %s: %.200s (Debian's package is %s)", path,
-                 codecs[codec].name, why != NULL ? why : "the library lacks a function", calls->package);
+        return err->status;
+    }
+    void *library = dlopen(calls->library, RTLD_NOW | RTLD_LOCAL);
+    const char *problem = library == NULL ? dlerror() : NULL;
+    const char *lacks = library != NULL ? find_symbols(library, calls->symbols) : NULL;
+    if (library != NULL && lacks == NULL) return RETORT_OK;
+    snprintf(err->text, sizeof err->text, "%.200s: %s: %.200s%s (Debian's package is %s)", path,
+             codecs[codec].name, problem != NULL ? problem : "the library lacks ", lacks != NULL ? lacks : "",
+             calls->package);
     return err->status;
 }
 

@@ -41,9 +41,14 @@ typedef struct cli_step {
     size_t out_left;
     bool ended; /* a member or frame is complete */
 } cli_step;
+/* A function of a library, and the pointer that gets it. */
+typedef struct cli_symbol {
+    const char *name;
+    void *pointer;
+} cli_symbol;
 typedef struct cli_codec_calls {
     const char *library, *package;             /* to load, and Debian's name of it */
-    bool (*load)(void *library);               /* finds the functions */
+    const cli_symbol *symbols;                 /* those of the library; the last one has no name */
     void *(*open)(void);                       /* to unpack; NULL: out of memory */
     bool (*step)(void *state, cli_step *step); /* false: the data are broken */
     void (*close)(void *state);

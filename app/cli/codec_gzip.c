@@ -2,10 +2,8 @@
  * gzip, by zlib. */
 #include "cli/codec.h"
 
-#include <dlfcn.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <string.h>
 #include <zlib.h>
 
 enum { GZIP_WINDOW = MAX_WBITS + 16, LEVEL = 6, MEMORY = 8 };
@@ -22,20 +20,15 @@ static struct {
     __typeof__(deflateEnd) *deflate_end;
 } zlib;
 
-static bool find(void *library, const char *name, void *function) {
-    void *symbol = dlsym(library, name);
-    memcpy(function, &symbol, sizeof symbol); /* POSIX: object and function pointers have the same form */
-    return symbol != NULL;
-}
-
-static bool load(void *library) {
-    return find(library, "inflateInit2_", &zlib.inflate_init) && find(library, "inflate", &zlib.inflate) &&
-           find(library, "inflateReset", &zlib.inflate_reset) &&
-           find(library, "inflateEnd", &zlib.inflate_end) &&
-           find(library, "deflateInit2_", &zlib.deflate_init) &&
-           find(library, "deflateBound", &zlib.deflate_bound) && find(library, "deflate", &zlib.deflate) &&
-           find(library, "deflateEnd", &zlib.deflate_end);
-}
+static const cli_symbol symbols[] = {{"inflateInit2_", &zlib.inflate_init},
+                                     {"inflate", &zlib.inflate},
+                                     {"inflateReset", &zlib.inflate_reset},
+                                     {"inflateEnd", &zlib.inflate_end},
+                                     {"deflateInit2_", &zlib.deflate_init},
+                                     {"deflateBound", &zlib.deflate_bound},
+                                     {"deflate", &zlib.deflate},
+                                     {"deflateEnd", &zlib.deflate_end},
+                                     {NULL, NULL}};
 
 static void *begin(void) {
     z_stream *stream = calloc(1, sizeof *stream);
@@ -92,4 +85,4 @@ static size_t pack(char *out, size_t capacity, const char *data, size_t n) {
     return done ? length : 0;
 }
 
-const cli_codec_calls cli_gzip = {"libz.so.1", "zlib1g", load, begin, step, end, bound, pack};
+const cli_codec_calls cli_gzip = {"libz.so.1", "zlib1g", symbols, begin, step, end, bound, pack};

@@ -2,8 +2,6 @@
  * zstd, by libzstd. */
 #include "cli/codec.h"
 
-#include <dlfcn.h>
-#include <string.h>
 #include <zstd.h>
 
 enum { LEVEL = 3 };
@@ -17,19 +15,13 @@ static struct {
     __typeof__(ZSTD_isError) *is_error;
 } zstd;
 
-static bool find(void *library, const char *name, void *function) {
-    void *symbol = dlsym(library, name);
-    memcpy(function, &symbol, sizeof symbol); /* POSIX: object and function pointers have the same form */
-    return symbol != NULL;
-}
-
-static bool load(void *library) {
-    return find(library, "ZSTD_createDStream", &zstd.create) &&
-           find(library, "ZSTD_decompressStream", &zstd.decompress) &&
-           find(library, "ZSTD_freeDStream", &zstd.release) &&
-           find(library, "ZSTD_compressBound", &zstd.bound) &&
-           find(library, "ZSTD_compress", &zstd.compress) && find(library, "ZSTD_isError", &zstd.is_error);
-}
+static const cli_symbol symbols[] = {{"ZSTD_createDStream", &zstd.create},
+                                     {"ZSTD_decompressStream", &zstd.decompress},
+                                     {"ZSTD_freeDStream", &zstd.release},
+                                     {"ZSTD_compressBound", &zstd.bound},
+                                     {"ZSTD_compress", &zstd.compress},
+                                     {"ZSTD_isError", &zstd.is_error},
+                                     {NULL, NULL}};
 
 static void *begin(void) {
     return zstd.create();
@@ -61,4 +53,4 @@ static size_t pack(char *out, size_t capacity, const char *data, size_t n) {
     return zstd.is_error(length) == 0 ? length : 0;
 }
 
-const cli_codec_calls cli_zstd = {"libzstd.so.1", "libzstd1", load, begin, step, end, bound, pack};
+const cli_codec_calls cli_zstd = {"libzstd.so.1", "libzstd1", symbols, begin, step, end, bound, pack};

@@ -85,24 +85,23 @@ static cli_code save(run_store *store) {
 }
 
 static cli_code read_state(run_store *store) {
-    json_error_t why;
+    json_error_t problem;
     json_int_t version, n[8];
-    const char *settings;
+    const char *settings, *why = NULL; /* why: it is no state */
     int done;
-    json_t *json = json_load_file(store->state, JSON_REJECT_DUPLICATES, &why);
-    int failed =
-        json == NULL
-            ? -1
-            : json_unpack_ex(json, &why, 0, "{s:I, s:s, s:{s:I, s:I, s:I}, s:I, s:I, s:I, s:I, s:I, s:b}",
-                             "version", &version, "settings", &settings, "input", "bytes", &n[0], "lines",
-                             &n[1], "check", &n[2], "output", &n[3], "bad", &n[4], "rows", &n[5], "bad_rows",
-                             &n[6], "truncated", &n[7], "done", &done);
-    for (size_t i = 0; failed == 0 && i < sizeof n / sizeof *n; i++) {
-        if (n[i] < 0) failed = snprintf(why.text, sizeof why.text, "a number is negative");
+    json_t *json = json_load_file(store->state, JSON_REJECT_DUPLICATES, &problem);
+    if (json == NULL ||
+        json_unpack_ex(json, &problem, 0, "{s:I, s:s, s:{s:I, s:I, s:I}, s:I, s:I, s:I, s:I, s:I, s:b}",
+                       "version", &version, "settings", &settings, "input", "bytes", &n[0], "lines", &n[1],
+                       "check", &n[2], "output", &n[3], "bad", &n[4], "rows", &n[5], "bad_rows", &n[6],
+                       "truncated", &n[7], "done", &done) != 0)
+        why = problem.text;
+    for (size_t i = 0; why == NULL && i < sizeof n / sizeof *n; i++) {
+        if (n[i] < 0) why = "a number is negative";
     }
     cli_code code = CLI_DONE;
-    if (failed != 0) {
-        cli_error("%s: this is no state of a run: %s", store->state, why.text);
+    if (why != NULL) {
+        cli_error("%s: this is no state of a run: %s", store->state, why);
         code = CLI_BAD_DATA;
     } else if (version != VERSION || strcmp(settings, store->settings) != 0) {
         cli_error("--resume: %s was begun with other options or another model, so its rows would not agree. "

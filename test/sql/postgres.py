@@ -71,7 +71,7 @@ def start():
     output = made.communicate(timeout=120)[0].decode()
     assert made.returncode == 0, output
     log = open(HOME / "log", "wb")
-    server = as_server(bindir / "postgres", "-D", HOME / "data", "-k", HOME, "-c", "listen_addresses=", "-c", "fsync=off", "-c", f"retort.models={HOME}/models", "-c", "shared_buffers=16MB", stdout=log, stderr=log)
+    server = as_server(bindir / "postgres", "-D", HOME / "data", "-k", HOME, "-c", "listen_addresses=", "-c", "fsync=off", "-c", f"retort.models={HOME}/models:{HOME}/é漢", "-c", "shared_buffers=16MB", stdout=log, stderr=log)
     atexit.register(stop)
     until = time.monotonic() + 60
     while not (HOME / ".s.PGSQL.5432").exists():
@@ -91,12 +91,12 @@ def stop():
         server.kill()
 
 
-def sql(*statements, code=0, user="postgres", encoding="utf-8"):
+def sql(*statements, code=0, user="postgres", encoding="utf-8", database="postgres"):
     """(stdout, stderr) of psql, in one session."""
-    command = ["psql", "-h", HOME, "-U", user, "-d", "postgres", "-XAtq", "-v", "ON_ERROR_STOP=1"]
+    command = ["psql", "-h", HOME, "-U", user, "-d", database, "-XAtq", "-v", "ON_ERROR_STOP=1"]
     for statement in statements:
         command += ["-c", statement]
-    done = subprocess.run(list(map(str, command)), capture_output=True, timeout=120)
+    done = subprocess.run(list(map(str, command)), capture_output=True, timeout=120, env={**os.environ, "PGCLIENTENCODING": encoding})
     assert done.returncode == code, f"{statements}: {done.returncode}: {done.stderr.decode(errors='replace')}"
     return done.stdout.decode(encoding).rstrip("\n"), done.stderr.decode(encoding)
 
@@ -159,9 +159,17 @@ def columns_of_a_table():
 def text_of_the_database_is_converted():
     name = given("distilbert-classify")
     sql("create database latin encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0")
-    command = ["psql", "-h", str(HOME), "-U", "postgres", "-d", "latin", "-XAtq", "-c", "create extension retort", "-c", f"select retort_scores('{name}', chr(233))"]
-    done = subprocess.run(command, capture_output=True, timeout=60)
-    assert done.stdout.decode().strip() == sql(f"select retort_scores('{name}', 'é')")[0], done
+    sql("create extension retort", database="latin")
+    assert sql(f"select retort_scores('{name}', chr(233))", database="latin")[0] == sql(f"select retort_scores('{name}', 'é')")[0]
+
+
+@needs_server
+def errors_are_in_the_encoding_of_the_database():
+    for database, missing in (("latin", "\\u6f22"), ("postgres", "漢")):
+        error = sql("select retort_score('other', 'x')", code=1, database=database)[1]
+        assert f"there is no other.retort in {HOME}/models:{HOME}/é{missing}\n" in error, error
+        error = sql("select retort_score(chr(233) || E'\\n', 'x')", code=1, database=database)[1]
+        assert "ERROR:  é\\n: this is no name of a model" in error, error
 
 
 @needs_server
@@ -183,8 +191,8 @@ def errors_are_errors_of_sql():
 def long_names_end_with_a_whole_character():
     for character, start in (("é", "a"), ("漢", ""), ("漢", "a"), ("漢", "ab")):
         name = f"'{start}' || repeat(U&'\\{ord(character):04x}', 300)"
-        for encoding in ("utf-8", "latin-1") if character == "é" else ("utf-8",):
-            error = sql(f"set client_encoding = '{encoding}'", f"select retort_classify({name}, 'x')", code=1, encoding=encoding)[1]
+        for encoding in ("utf-8", "latin1") if character == "é" else ("utf-8",):
+            error = sql(f"select retort_classify({name}, 'x')", code=1, encoding=encoding)[1]
             assert "this is no name of a model" in error and error.count(character) > 60, error
     for start in ("", "a", "ab"):
         refused("there is no other.retort in ", f"set retort.models = '/{start}{'漢' * 200}'; select retort_classify('other', 'x')")
