@@ -19,9 +19,18 @@ typedef struct search {
     char tried[1024];
 } search;
 
+/* Installed in /usr, the program's own folder is the one of the build, too. */
+static bool is_tried(const search *s, const char *folder, size_t length) {
+    for (const char *at = s->tried; at != NULL; at = strstr(at, ", ")) {
+        at += at == s->tried ? 0 : 2;
+        if (strncmp(at, folder, length) == 0 && (at[length] == ',' || at[length] == '\0')) return true;
+    }
+    return false;
+}
+
 static void try_folder(search *s, const char *folder, size_t length) {
     size_t used = strlen(s->tried), size = length + strlen(s->name) + sizeof "/.retort";
-    if (s->found != NULL || length == 0) return;
+    if (s->found != NULL || length == 0 || is_tried(s, folder, length)) return;
     snprintf(s->tried + used, sizeof s->tried - used, "%s%.*s", used > 0 ? ", " : "", (int)length, folder);
     s->found = malloc(size);
     if (s->found == NULL) return;

@@ -140,9 +140,9 @@ static cli_code print_plan(const cli_args *args, retort_session *session, const 
                                         "unpacked", unpacked_json(&info), "steps",
                                         bench_json_steps(session, peaks)));
     }
-    printf("%s, isa %s, %d threads, %s reserved for activations; %zu text%s of %zu tokens\n", info.provider,
-           info.isa, info.threads, cli_bytes(arena, sizeof arena, info.arena_bytes), batch,
-           batch == 1 ? "" : "s", seq);
+    printf("%s, isa %s, %d thread%s, %s reserved for activations; %zu text%s of %zu tokens\n", info.provider,
+           info.isa, info.threads, info.threads == 1 ? "" : "s",
+           cli_bytes(arena, sizeof arena, info.arena_bytes), batch, batch == 1 ? "" : "s", seq);
     print_unpacked(&info);
     printf("\n");
     return bench_print_steps(session, peaks);

@@ -433,6 +433,8 @@ def models_by_name():
     here = {"RETORT_MODELS": f"/nowhere::{folder}"}
     by_path, by_name = retort("run", model("distilbert-classify"), "good", "bad"), retort("run", "tiny", "good", "bad", env=here)
     assert by_path == by_name and rows("info", "tiny", env=here) == rows("info", folder / "tiny.retort")
+    twice = fails(3, "no other.retort in /no, /no/where, ", "run", "other", env={"RETORT_MODELS": "/no:/no/where:/no:/no/where"})
+    assert twice.count("/no/where") == 1, "a folder is named once"
     data = file("named.tsv", "sentence\tlabel\ngood\t0\nbad\t1\n")
     assert rows("eval", "tiny", "--data", data, "--reference", "tiny", env=here)[0]["kl"] == 0
     for verb in (["info"], ["run"], ["explain"], ["tokenize"], ["bench"], ["serve"]):

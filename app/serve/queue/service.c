@@ -45,10 +45,11 @@ bool srv_service_ready(srv_service *service) {
 /* ---- Loading ---- */
 
 static void say_loaded(srv_service *service, const srv_engine *engine, const char *path) {
-    service->options->say("%s: %s, %s, isa %s, %d threads, %ld stream%s, loaded and warm in %.0f ms%s",
+    service->options->say("%s: %s, %s, isa %s, %d thread%s, %ld stream%s, loaded and warm in %.0f ms%s",
                           engine->name, path, engine->info.recipe, engine->session.isa,
-                          engine->session.threads, service->options->streams,
-                          service->options->streams == 1 ? "" : "s", (double)engine->loaded_in * 1e-6,
+                          engine->session.threads, engine->session.threads == 1 ? "" : "s",
+                          service->options->streams, service->options->streams == 1 ? "" : "s",
+                          (double)engine->loaded_in * 1e-6,
                           service->options->no_op ? "; the model is NOT run (--no-op)" : "");
 }
 
