@@ -55,7 +55,7 @@ static int column_of(const rt_graph *graph, int value, int64_t column) {
     const rt_value *x = &graph->values[node->inputs[0]], *at = &graph->values[node->inputs[1]];
     bool last = x->rank == 3 && x->dims[2] == 2 && graph->values[value].rank == 2;
     int64_t axis = gather != NULL && slice == NULL ? node->attrs.axis : 2;
-    if (slice != NULL && node->input_count > SLICE_AXES && node->inputs[SLICE_AXES] >= 0)
+    if (slice != NULL && rt_operand(node, SLICE_AXES) >= 0)
         axis = graph->values[node->inputs[SLICE_AXES]].content.at[0];
     bool found = at->content.known && at->content.count == 1 && at->content.at[0] == column;
     return last && found && (axis == 2 || axis == -1) ? node->inputs[0] : -1;

@@ -19,7 +19,7 @@ static retort_status plan_steps(rt_plan *plan, const rt_kernels *kernels, retort
         step->node = node;
         step->mask_id = graph->mask_id;
         for (int j = 0; j < RT_MAX_INPUTS; j++) {
-            int value = j < node->input_count ? node->inputs[j] : -1;
+            int value = rt_operand(node, j);
             step->in[j] = (rt_place){.data = value < 0 ? NULL : graph->values[value].data, .value = value};
         }
         for (int j = 0; j < RT_MAX_OUTPUTS; j++) {

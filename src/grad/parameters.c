@@ -10,7 +10,7 @@
 /* kinds[values]: -1, or an rt_parameter_kind */
 static void mark(const rt_graph *graph, const rt_node *node, int operand, rt_parameter_kind kind,
                  int *kinds) {
-    int value = operand < node->input_count ? node->inputs[operand] : -1;
+    int value = rt_operand(node, operand);
     if (value < 0 || !rt_value_is_constant(&graph->values[value])) return;
     const rt_value *v = &graph->values[value];
     bool packed = kind != RT_PARAMETER_MATRIX || v->layout == RT_LAYOUT_P16;

@@ -160,6 +160,16 @@ int rt_graph_node(rt_graph *graph, rt_op op, const char *name, int input_count, 
     return -1;
 }
 
+const rt_value *rt_operand_value(const rt_graph *graph, const rt_node *node, int operand) {
+    int value = rt_operand(node, operand);
+    return value >= 0 ? &graph->values[value] : NULL;
+}
+
+const void *rt_operand_data(const rt_graph *graph, const rt_node *node, int operand) {
+    const rt_value *value = rt_operand_value(graph, node, operand);
+    return value != NULL ? value->data : NULL;
+}
+
 int rt_node_output(const rt_graph *graph, int node, int index) {
     if (node < 0 || index >= graph->nodes[node].output_count) return -1;
     return graph->nodes[node].outputs[index];

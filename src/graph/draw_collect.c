@@ -16,12 +16,10 @@ static void shorten(char *text, size_t most) {
 
 static void operator_text(char out[RT_DRAW_LINE], const rt_node *node) {
     const rt_attrs *attrs = &node->attrs;
-    static const char *const acts[] = {"", " + gelu", " + gelu (tanh)", " + relu", " + tanh", ""};
-    bool residual =
-        node->op == RT_OP_LINEAR && node->input_count > LINEAR_RESIDUAL && node->inputs[LINEAR_RESIDUAL] >= 0;
-    int at = snprintf(out, RT_DRAW_LINE, "%s%s%s", rt_op_info(node->op)->text,
-                      (size_t)attrs->act < sizeof acts / sizeof *acts ? acts[attrs->act] : "",
-                      residual ? " + residual" : "");
+    bool residual = node->op == RT_OP_LINEAR && rt_operand(node, LINEAR_RESIDUAL) >= 0,
+         act = attrs->act != RT_FN_NONE;
+    int at = snprintf(out, RT_DRAW_LINE, "%s%s%s%s", rt_op_info(node->op)->text, act ? " + " : "",
+                      act ? rt_act_name(attrs->act) : "", residual ? " + residual" : "");
     if (attrs->heads > 0) snprintf(out + at, RT_DRAW_LINE - (size_t)at, ", %" PRId64 " heads", attrs->heads);
     shorten(out, 40);
 }

@@ -232,6 +232,11 @@ typedef struct rt_node {
     rt_attrs attrs;
 } rt_node;
 
+/* The value of an operand, by its name (graph/operands.h); -1: absent. */
+static inline int rt_operand(const rt_node *node, int operand) {
+    return operand < node->input_count ? node->inputs[operand] : -1;
+}
+
 /* Inputs by name: "input_ids" i64 [batch, seq], "attention_mask" i64 [batch, seq], "token_type_ids" i64
  * (BERT); at level 3 input_ids is i64 [tokens] and so are the types, and there is no mask. Below level 3 the
  * executor feeds i64, at level 3 int32. */
@@ -262,6 +267,9 @@ void *rt_graph_alloc(rt_graph *graph, size_t bytes); /* 64-byte aligned, zeroed,
  * "name:0", "name:1", …. Returns its index. */
 int rt_graph_node(rt_graph *graph, rt_op op, const char *name, int input_count, const int *inputs,
                   const rt_attrs *attrs);
+/* The operand itself, and the data of one that is a constant; NULL: absent. */
+const rt_value *rt_operand_value(const rt_graph *graph, const rt_node *node, int operand);
+const void *rt_operand_data(const rt_graph *graph, const rt_node *node, int operand);
 /* The value of output `index` of a node; -1 if `node` is -1 or has no such output. */
 int rt_node_output(const rt_graph *graph, int node, int index);
 void rt_graph_free(rt_graph *graph);

@@ -130,8 +130,8 @@ bool rt_is_places(const rt_graph *graph, int value) {
     const rt_value *v = &graph->values[value];
     if (v->rank != 2 || v->dims[0] != 1 || v->dims[1] != RT_DIM_SEQ) return false;
     const rt_content *start = &graph->values[slice->inputs[SLICE_STARTS]].content;
-    bool by_one = slice->input_count < 5 || slice->inputs[SLICE_STEPS] < 0 ||
-                  rt_scalar_near(graph, slice->inputs[SLICE_STEPS], 1);
+    int steps = rt_operand(slice, SLICE_STEPS);
+    bool by_one = steps < 0 || rt_scalar_near(graph, steps, 1);
     return by_one && start->known && start->count == 1 && start->symbols == 0 && start->at[0] == 0 &&
            counts_up(&graph->values[slice->inputs[SLICE_DATA]]);
 }
@@ -239,12 +239,12 @@ bool rt_match_linear(const rt_graph *graph, int value, rt_linear_match *out) {
         .node = graph->values[value].producer,
         .x = node->inputs[LINEAR_X],
         .weight = node->inputs[LINEAR_WEIGHT],
-        .bias = node->input_count > LINEAR_BIAS ? node->inputs[LINEAR_BIAS] : -1,
-        .residual = node->input_count > LINEAR_RESIDUAL ? node->inputs[LINEAR_RESIDUAL] : -1,
+        .bias = rt_operand(node, LINEAR_BIAS),
+        .residual = rt_operand(node, LINEAR_RESIDUAL),
         .k = weight->dims[0],
         .n = weight->dims[1],
         .act = node->attrs.act,
-        .rotary = node->input_count > LINEAR_ROTARY ? node->inputs[LINEAR_ROTARY] : -1,
+        .rotary = rt_operand(node, LINEAR_ROTARY),
         .rotate = node->attrs.rotate,
     };
     return out->bias < 0 || rt_is_bias(graph, out->bias, out->n);
@@ -362,13 +362,12 @@ bool rt_slice_part(const rt_graph *graph, const rt_node *slice, int axis, int64_
                    int64_t *to) {
     double start, end, along, step = 1;
     int rank = graph->values[slice->inputs[SLICE_DATA]].rank;
-    if (slice->input_count < 4 || !rt_scalar(graph, slice->inputs[SLICE_STARTS], &start) ||
+    if (rt_operand(slice, SLICE_AXES) < 0 || !rt_scalar(graph, slice->inputs[SLICE_STARTS], &start) ||
         !rt_scalar(graph, slice->inputs[SLICE_ENDS], &end) ||
         !rt_scalar(graph, slice->inputs[SLICE_AXES], &along) || (along < 0 ? along + rank : along) != axis)
         return false;
-    if (slice->input_count > SLICE_STEPS && slice->inputs[SLICE_STEPS] >= 0 &&
-        (!rt_scalar(graph, slice->inputs[SLICE_STEPS], &step) || step != 1))
-        return false;
+    int steps = rt_operand(slice, SLICE_STEPS);
+    if (steps >= 0 && (!rt_scalar(graph, steps, &step) || step != 1)) return false;
     *from = (int64_t)start;
     *to = end > (double)n ? n : (int64_t)end;
     return start >= 0 && *from < *to && *to - *from < n;

@@ -17,7 +17,9 @@ static const rt_op_row *const ops[RT_OP_COUNT] = {
 };
 
 static const char *const dtype_names[] = {"f32", "f16", "bf16", "i64", "i32", "s8", "u8", "bool", NULL};
-static const char *const act_names[] = {"none", "gelu", "gelu_tanh", "relu", "tanh", "silu", NULL};
+static const char *const act_names[] = {
+    [RT_FN_NONE] = "none", [RT_FN_GELU] = "gelu", [RT_FN_GELU_TANH] = "gelu_tanh", [RT_FN_RELU] = "relu",
+    [RT_FN_TANH] = "tanh", [RT_FN_SILU] = "silu", [RT_FN_GELU_SHORT] = NULL};
 static const char *const select_names[] = {"all", "first", "mask", "last", NULL};
 static const char *const pool_names[] = {"none", "mean", "max", "mean_sqrt", "weighted_mean", "sum", NULL};
 static const char *const layout_names[] = {"rows", "p16", "p16_bf16", "p16_s8", "p16_s4", "rows_s4", NULL};
@@ -117,6 +119,10 @@ bool rt_dtype_find(const char *text, size_t length, retort_dtype *out) {
     int i = find_name(dtype_names, text, length);
     if (i >= 0) *out = (retort_dtype)i;
     return i >= 0;
+}
+
+const char *rt_act_name(rt_act act) {
+    return act_names[act];
 }
 
 const char *rt_layout_name(rt_layout layout) {

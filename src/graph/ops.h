@@ -36,6 +36,8 @@ bool rt_attrs_equal(const rt_attrs *a, const rt_attrs *b);
  * scalars. */
 bool rt_value_is_inline(const rt_value *value);
 
+/* "none", "gelu", …, of an activation that graphs have: any but RT_FN_GELU_SHORT. */
+const char *rt_act_name(rt_act act);
 /* Reverse of retort_dtype_name, rt_layout_name, and of the names of symbolic dims ("batch", …). */
 bool rt_dtype_find(const char *text, size_t length, retort_dtype *out);
 bool rt_layout_find(const char *text, size_t length, rt_layout *out);

@@ -19,11 +19,6 @@ static size_t panel_bytes(const rt_unpacked *matrix) {
 
 /* ---- The matrices of a graph ---- */
 
-static const void *data_of(const rt_graph *graph, const rt_node *node, int operand) {
-    bool present = operand < node->input_count && node->inputs[operand] >= 0;
-    return present ? graph->values[node->inputs[operand]].data : NULL;
-}
-
 static bool describe(const rt_graph *graph, const rt_node *node, rt_unpacked *out) {
     if (node->op != RT_OP_LINEAR) return false;
     const rt_value *weight = &graph->values[node->inputs[LINEAR_WEIGHT]];
@@ -31,10 +26,10 @@ static bool describe(const rt_graph *graph, const rt_node *node, rt_unpacked *ou
     *out = (rt_unpacked){.codes = {.k = (size_t)weight->dims[0],
                                    .n = (size_t)weight->dims[1],
                                    .b = weight->data,
-                                   .b_group = data_of(graph, node, LINEAR_GROUPS),
+                                   .b_group = rt_operand_data(graph, node, LINEAR_GROUPS),
                                    .group = (size_t)node->attrs.group},
-                         .outlier_rows = data_of(graph, node, LINEAR_OUTLIERS),
-                         .outlier_columns = data_of(graph, node, LINEAR_OUTLIER_COLUMNS)};
+                         .outlier_rows = rt_operand_data(graph, node, LINEAR_OUTLIERS),
+                         .outlier_columns = rt_operand_data(graph, node, LINEAR_OUTLIER_COLUMNS)};
     if (out->outlier_rows != NULL)
         out->outliers = (size_t)graph->values[node->inputs[LINEAR_OUTLIERS]].dims[0];
     return true;

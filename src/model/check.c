@@ -16,8 +16,7 @@ typedef struct check {
 } check;
 
 static const rt_value *input_of(const check *c, const rt_node *node, int index) {
-    int value = index < node->input_count ? node->inputs[index] : -1;
-    return value >= 0 ? &c->graph->values[value] : NULL;
+    return rt_operand_value(c->graph, node, index);
 }
 
 static bool is_input(const rt_value *value, const char *name) {

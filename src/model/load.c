@@ -80,13 +80,13 @@ static retort_status keep_indices(rt_graph *graph, retort_error *err) {
     bool *sums = rt_calloc(graph->value_count, sizeof *sums), kept = sums != NULL;
     for (size_t i = 0; kept && i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
-        if (node->op == RT_OP_LINEAR && node->input_count > LINEAR_SUMS && node->inputs[LINEAR_SUMS] >= 0)
-            sums[node->inputs[LINEAR_SUMS]] = true;
+        int value = node->op == RT_OP_LINEAR ? rt_operand(node, LINEAR_SUMS) : -1;
+        if (value >= 0) sums[value] = true;
     }
     for (size_t i = 0; kept && i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
         for (int k = 0; k < node->input_count; k++) {
-            bool other = node->inputs[k] >= 0 && (node->op != RT_OP_LINEAR || k != 5);
+            bool other = node->inputs[k] >= 0 && (node->op != RT_OP_LINEAR || k != LINEAR_SUMS);
             if (other) sums[node->inputs[k]] = false; /* also read as another operand */
         }
     }

@@ -9,10 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int input_of(const rt_node *node, int index) {
-    return index < node->input_count ? node->inputs[index] : -1;
-}
-
 /* ---- Codes ---- */
 
 typedef struct matrix {
@@ -144,13 +140,13 @@ static bool take_linear(rt_graph *graph, const rt_onnx_index *file, const rt_nod
     rt_value *v = &graph->values[node->inputs[LINEAR_WEIGHT]],
              *sums = &graph->values[node->inputs[LINEAR_SUMS]];
     bool four = v->layout == RT_LAYOUT_P16_S4;
-    if (four ? node->attrs.group <= 0 || input_of(node, LINEAR_GROUPS) < 0 : v->layout != RT_LAYOUT_P16_S8)
+    if (four ? node->attrs.group <= 0 || rt_operand(node, LINEAR_GROUPS) < 0 : v->layout != RT_LAYOUT_P16_S8)
         return false;
     size_t packed_groups = 0;
     matrix m = {.k = (size_t)v->dims[0], .n = (size_t)v->dims[1]};
     m.group = four ? (size_t)node->attrs.group : 0;
     const rt_value *groups =
-        input_of(node, LINEAR_GROUPS) >= 0 ? &graph->values[node->inputs[LINEAR_GROUPS]] : NULL;
+        rt_operand(node, LINEAR_GROUPS) >= 0 ? &graph->values[node->inputs[LINEAR_GROUPS]] : NULL;
     uint8_t *scales =
         groups != NULL && rt_value_bytes(groups, &packed_groups) ? rt_calloc(packed_groups, 1) : NULL;
     int32_t *totals = room(graph, sums);
@@ -160,7 +156,7 @@ static bool take_linear(rt_graph *graph, const rt_onnx_index *file, const rt_nod
     bool taken = *memory && (groups == NULL || rt_onnx_read_groups(file, groups, scales, packed_groups)) &&
                  codes_of(&m, rt_onnx_find(file, v->name)) && codes_fit(&m);
     if (taken) taken = *memory = pack(graph, node, &m, totals);
-    if (taken && input_of(node, LINEAR_OUTLIERS) >= 0)
+    if (taken && rt_operand(node, LINEAR_OUTLIERS) >= 0)
         taken = take_outliers(graph, file, node, totals, memory);
     if (taken) sums->data = totals;
     free(scales);
@@ -212,12 +208,12 @@ bool rt_onnx_take_integers(rt_graph *graph, const rt_onnx_index *file, bool *mem
     *memory = true;
     for (size_t i = 0; taken && i < graph->node_count; i++) {
         const rt_node *node = &graph->nodes[i];
-        if (node->op == RT_OP_LINEAR && input_of(node, LINEAR_SUMS) >= 0)
+        if (node->op == RT_OP_LINEAR && rt_operand(node, LINEAR_SUMS) >= 0)
             taken = take_linear(graph, file, node, memory);
-        if (node->op == RT_OP_EMBED && input_of(node, EMBED_WORD_GROUPS) >= 0)
+        if (node->op == RT_OP_EMBED && rt_operand(node, EMBED_WORD_GROUPS) >= 0)
             taken = take_table(graph, file, node, memory);
         for (int k = 12; taken && node->op == RT_OP_EMBED && k < 14; k++) {
-            if (input_of(node, k) >= 0) taken = take_ids(graph, file, node, k, memory);
+            if (rt_operand(node, k) >= 0) taken = take_ids(graph, file, node, k, memory);
         }
     }
     return taken;

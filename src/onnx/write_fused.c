@@ -21,10 +21,6 @@ void rt_put_alias(rt_onnx_writer *w, const rt_node *node) {
     rt_put_output(w, node, rt_put_value(w, node->inputs[0]));
 }
 
-static int input_of(const rt_node *node, int index) {
-    return index < node->input_count ? node->inputs[index] : -1;
-}
-
 /* x / sqrt(mean(x²) + epsilon) gamma */
 static const char *rms(rt_onnx_writer *w, const char *x, const char *gamma, float epsilon) {
     int64_t last[] = {-1};
@@ -51,7 +47,7 @@ void rt_put_norm(rt_onnx_writer *w, const char *x, int gamma, int beta, float ep
 void rt_put_layer_norm(rt_onnx_writer *w, const rt_node *node) {
     if (!w->options->fused || !rt_put_fused_norm(w, node)) {
         rt_put_norm(w, rt_put_value(w, node->inputs[LAYER_NORM_X]), node->inputs[LAYER_NORM_GAMMA],
-                    input_of(node, LAYER_NORM_BETA), node->attrs.epsilon, node);
+                    rt_operand(node, LAYER_NORM_BETA), node->attrs.epsilon, node);
     }
     put_scaled(w, node, LAYER_NORM_CHANNEL_SCALE, rt_put_value(w, node->outputs[0]));
 }
@@ -90,19 +86,19 @@ static const char *counted_positions(rt_onnx_writer *w, const rt_node *node) {
 
 void rt_put_embed(rt_onnx_writer *w, const rt_node *node) {
     if (w->options->fused && rt_put_fused_embed(w, node)) return;
-    const char *x = input_of(node, EMBED_WORD_SCALE) >= 0
+    const char *x = rt_operand(node, EMBED_WORD_SCALE) >= 0
                         ? rt_put_integer_word(w, node)
                         : gather(w, "word", node->inputs[EMBED_WORD], "input_ids");
-    if (input_of(node, EMBED_TYPE) >= 0) {
+    if (rt_operand(node, EMBED_TYPE) >= 0) {
         x = rt_put2(w, "Add", "add.type", x, gather(w, "type", node->inputs[EMBED_TYPE], "token_type_ids"));
     }
-    if (input_of(node, EMBED_POSITION) >= 0) {
+    if (rt_operand(node, EMBED_POSITION) >= 0) {
         bool counted = node->attrs.after_pad != 0;
         const char *rows = counted ? counted_positions(w, node) : positions(w, node->inputs[EMBED_POSITION]);
-        if (input_of(node, EMBED_POSITION_SCALE) >= 0) rows = rt_put_integer_position(w, node, rows);
+        if (rt_operand(node, EMBED_POSITION_SCALE) >= 0) rows = rt_put_integer_position(w, node, rows);
         x = rt_put2(w, "Add", "add.position", x, rows);
     }
-    rt_put_norm(w, x, input_of(node, EMBED_GAMMA), input_of(node, EMBED_BETA), node->attrs.epsilon, node);
+    rt_put_norm(w, x, rt_operand(node, EMBED_GAMMA), rt_operand(node, EMBED_BETA), node->attrs.epsilon, node);
     put_scaled(w, node, EMBED_CHANNEL_SCALE, rt_put_value(w, node->outputs[0]));
 }
 
@@ -178,7 +174,7 @@ static const char *block_product(rt_onnx_writer *w, const rt_node *node, bool in
 }
 
 static const char *product(rt_onnx_writer *w, const rt_node *node) {
-    bool integers = input_of(node, LINEAR_SCALE) >= 0;
+    bool integers = rt_operand(node, LINEAR_SCALE) >= 0;
     if (node->attrs.heads > 0) return block_product(w, node, integers);
     if (integers) return rt_put_integer_product(w, node);
     return rt_put2(w, "MatMul", "matmul", rt_put_value(w, node->inputs[LINEAR_X]),
@@ -187,8 +183,8 @@ static const char *product(rt_onnx_writer *w, const rt_node *node) {
 
 /* x w + b: one node where x is a matrix of floats, a row a sequence. */
 static const char *biased(rt_onnx_writer *w, const rt_node *node) {
-    const char *bias = rt_put_value(w, input_of(node, LINEAR_BIAS));
-    bool matrix = rt_put_rank(w, node->inputs[LINEAR_X]) == 2 && input_of(node, LINEAR_SCALE) < 0 &&
+    const char *bias = rt_put_value(w, rt_operand(node, LINEAR_BIAS));
+    bool matrix = rt_put_rank(w, node->inputs[LINEAR_X]) == 2 && rt_operand(node, LINEAR_SCALE) < 0 &&
                   node->attrs.heads == 0;
     if (!matrix || bias[0] == '\0') {
         const char *x = product(w, node);
@@ -204,7 +200,7 @@ void rt_put_linear(rt_onnx_writer *w, const rt_node *node) {
     const char *x = biased(w, node);
     x = node->attrs.gate ? rt_put_gate(w, node, x) : rt_put_activation(w, node->attrs.act, x);
     if (node->attrs.rotate > 0) x = rt_put_turns(w, node, x);
-    if (input_of(node, LINEAR_RESIDUAL) >= 0)
+    if (rt_operand(node, LINEAR_RESIDUAL) >= 0)
         x = rt_put2(w, "Add", "residual", x, rt_put_value(w, node->inputs[LINEAR_RESIDUAL]));
     rt_put_output(w, node, x);
 }

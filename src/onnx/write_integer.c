@@ -8,10 +8,6 @@
 
 #include <math.h>
 
-static int input_of(const rt_node *node, int index) {
-    return index < node->input_count ? node->inputs[index] : -1;
-}
-
 /* ---- Weights as rows ---- */
 
 /* [k, n] of int8: codes of 8 bits, or of 4 bits times their group's scale, which is an int8 too. */
@@ -156,7 +152,7 @@ static const char *outlier_product(rt_onnx_writer *w, const rt_node *node, const
 
 const char *rt_put_integer_weight(rt_onnx_writer *w, const rt_node *node) {
     return dequantized(w, node, "weight",
-                       int8_rows(w, node, node->inputs[LINEAR_WEIGHT], input_of(node, LINEAR_GROUPS)));
+                       int8_rows(w, node, node->inputs[LINEAR_WEIGHT], rt_operand(node, LINEAR_GROUPS)));
 }
 
 const char *rt_put_integer_x(rt_onnx_writer *w, const rt_node *node) {
@@ -175,8 +171,8 @@ const char *rt_put_integer_product(rt_onnx_writer *w, const rt_node *node) {
     } else {
         y = rt_put2(w, "MatMul", "matmul", x, rt_put_integer_weight(w, node));
     }
-    return input_of(node, LINEAR_OUTLIERS) >= 0 ? rt_put2(w, "Add", "weak", y, outlier_product(w, node, x))
-                                                : y;
+    return rt_operand(node, LINEAR_OUTLIERS) >= 0 ? rt_put2(w, "Add", "weak", y, outlier_product(w, node, x))
+                                                  : y;
 }
 
 /* ---- Tables ---- */
@@ -200,7 +196,7 @@ static const int8_t *table_rows(rt_onnx_writer *w, const rt_node *node) {
 
 /* out[id] = its row among the table's and, after them, the int8 rows. */
 static void number_rows(const rt_graph *graph, const rt_node *node, int64_t ids, int64_t *out) {
-    int pruned = input_of(node, EMBED_PRUNED), s8_ids = input_of(node, EMBED_S8_IDS);
+    int pruned = rt_operand(node, EMBED_PRUNED), s8_ids = rt_operand(node, EMBED_S8_IDS);
     const int32_t *range = pruned >= 0 ? graph->values[pruned].data : NULL;
     const int32_t *ids_s8 = s8_ids >= 0 ? graph->values[s8_ids].data : NULL;
     int64_t pruned_count = range != NULL ? graph->values[pruned].dims[0] : 0;
@@ -219,7 +215,7 @@ static void number_rows(const rt_graph *graph, const rt_node *node, int64_t ids,
 
 /* The rows of the table that the ids have, where these are not their numbers. */
 static const char *rows_of(rt_onnx_writer *w, const rt_node *node) {
-    int pruned = input_of(node, EMBED_PRUNED), s8_ids = input_of(node, EMBED_S8_IDS);
+    int pruned = rt_operand(node, EMBED_PRUNED), s8_ids = rt_operand(node, EMBED_S8_IDS);
     if (pruned < 0 && s8_ids < 0) return "input_ids";
     int64_t ids = w->graph->values[node->inputs[EMBED_WORD]].dims[0];
     const int32_t *range = pruned >= 0 ? w->graph->values[pruned].data : NULL;
@@ -235,7 +231,7 @@ static const char *rows_of(rt_onnx_writer *w, const rt_node *node) {
 /* A constant followed by that of input `index`, if there is one. */
 static const char *with_s8_rows(rt_onnx_writer *w, const rt_node *node, int index, const char *leaf,
                                 const char *constant) {
-    if (input_of(node, index) < 0) return constant;
+    if (rt_operand(node, index) < 0) return constant;
     const char *parts[] = {constant, rt_put_value(w, node->inputs[index])};
     return rt_put(w, "Concat", leaf, 2, parts, 1, &RT_ONNX_INT("axis", 0));
 }

@@ -3,10 +3,6 @@
  * it, SkipLayerNormalization the bias and the residual of the Linear before it. */
 #include "onnx/writer.h"
 
-static int input_of(const rt_node *node, int index) {
-    return index < node->input_count ? node->inputs[index] : -1;
-}
-
 /* The one node that reads a value; NULL when there is another one, or the output is it. */
 static const rt_node *only_reader(const rt_graph *graph, int value) {
     const rt_node *reader = NULL;
@@ -22,7 +18,7 @@ static const rt_node *only_reader(const rt_graph *graph, int value) {
 /* A product of floats with one reader, which is returned. */
 static const rt_node *reader_of_product(const rt_graph *graph, const rt_node *node) {
     bool plain = node->op == RT_OP_LINEAR && node->attrs.heads == 0 && !node->attrs.gate &&
-                 node->attrs.rotate == 0 && input_of(node, LINEAR_SCALE) < 0;
+                 node->attrs.rotate == 0 && rt_operand(node, LINEAR_SCALE) < 0;
     return plain ? only_reader(graph, node->outputs[0]) : NULL;
 }
 
@@ -31,13 +27,13 @@ static bool is_in_attention(const rt_graph *graph, const rt_node *node) {
     return reader != NULL && reader->op == RT_OP_ATTENTION && reader->attrs.parts == 1 &&
            reader->attrs.select == RT_SELECT_ALL && reader->input_count <= ATTENTION_CONSTANTS &&
            reader->attrs.window == 0 && reader->attrs.key_heads == 0 && node->attrs.act == RT_FN_NONE &&
-           input_of(node, LINEAR_RESIDUAL) < 0;
+           rt_operand(node, LINEAR_RESIDUAL) < 0;
 }
 
 static bool is_in_norm(const rt_graph *graph, const rt_node *node) {
     const rt_node *reader = reader_of_product(graph, node);
     return reader != NULL && reader->op == RT_OP_LAYER_NORM && !reader->attrs.rms &&
-           node->attrs.act == RT_FN_NONE && input_of(node, LINEAR_RESIDUAL) >= 0;
+           node->attrs.act == RT_FN_NONE && rt_operand(node, LINEAR_RESIDUAL) >= 0;
 }
 
 /* The Linear that makes the node's first input. */
@@ -58,9 +54,9 @@ bool rt_put_fused_linear(rt_onnx_writer *w, const rt_node *node) {
         return true;
     }
     bool erf = node->attrs.act == RT_FN_GELU, cubic = node->attrs.act == RT_FN_GELU_TANH;
-    int bias = input_of(node, LINEAR_BIAS);
-    if ((!erf && !cubic) || node->attrs.heads > 0 || node->attrs.gate || input_of(node, LINEAR_SCALE) >= 0 ||
-        input_of(node, LINEAR_RESIDUAL) >= 0)
+    int bias = rt_operand(node, LINEAR_BIAS);
+    if ((!erf && !cubic) || node->attrs.heads > 0 || node->attrs.gate ||
+        rt_operand(node, LINEAR_SCALE) >= 0 || rt_operand(node, LINEAR_RESIDUAL) >= 0)
         return false;
     const char *inputs[] = {matmul(w, node), rt_put_value(w, bias)};
     rt_put_output(w, node,
@@ -78,7 +74,7 @@ bool rt_put_fused_norm(rt_onnx_writer *w, const rt_node *node) {
     const char *inputs[] = {
         rt_put_value(w, node->inputs[LAYER_NORM_X]), rt_put_value(w, linear->inputs[LINEAR_RESIDUAL]),
         rt_put_value(w, node->inputs[LAYER_NORM_GAMMA]), rt_put_value(w, node->inputs[LAYER_NORM_BETA]),
-        rt_put_value(w, input_of(linear, LINEAR_BIAS))};
+        rt_put_value(w, rt_operand(linear, LINEAR_BIAS))};
     rt_onnx_attr epsilon = RT_ONNX_REAL("epsilon", node->attrs.epsilon);
     rt_put_output(w, node, rt_put_microsoft(w, "SkipLayerNormalization", "norm", 5, inputs, 1, &epsilon));
     return true;
@@ -98,7 +94,7 @@ bool rt_put_fused_attention(rt_onnx_writer *w, const rt_node *node) {
     const rt_node *linear = linear_before(w->graph, node);
     if (linear == NULL || !is_in_attention(w->graph, linear)) return false;
     const rt_value *weight = &w->graph->values[linear->inputs[LINEAR_WEIGHT]];
-    int bias = input_of(linear, LINEAR_BIAS);
+    int bias = rt_operand(linear, LINEAR_BIAS);
     size_t n = (size_t)weight->dims[1];
     const char *zeros = bias >= 0 ? rt_put_value(w, bias)
                                   : rt_put_tensor(w, "bias", RT_ONNX_FLOAT, 1, &weight->dims[1],
@@ -113,17 +109,17 @@ bool rt_put_fused_attention(rt_onnx_writer *w, const rt_node *node) {
 }
 
 bool rt_put_fused_embed(rt_onnx_writer *w, const rt_node *node) {
-    if (input_of(node, EMBED_WORD_SCALE) >= 0 || input_of(node, EMBED_POSITION_SCALE) >= 0 ||
-        input_of(node, EMBED_CHANNEL_SCALE) >= 0 || input_of(node, EMBED_POSITION) < 0 ||
+    if (rt_operand(node, EMBED_WORD_SCALE) >= 0 || rt_operand(node, EMBED_POSITION_SCALE) >= 0 ||
+        rt_operand(node, EMBED_CHANNEL_SCALE) >= 0 || rt_operand(node, EMBED_POSITION) < 0 ||
         node->attrs.after_pad != 0)
         return false;
     const char *ids = NULL, *types = NULL;
-    bool typed = input_of(node, EMBED_TYPE) >= 0;
+    bool typed = rt_operand(node, EMBED_TYPE) >= 0;
     const char *inputs[] = {int32_input(w, &ids, "input_ids", "ids"),
                             typed ? int32_input(w, &types, "token_type_ids", "types") : "",
                             rt_put_value(w, node->inputs[EMBED_WORD]),
                             rt_put_value(w, node->inputs[EMBED_POSITION]),
-                            rt_put_value(w, input_of(node, EMBED_TYPE)),
+                            rt_put_value(w, rt_operand(node, EMBED_TYPE)),
                             rt_put_value(w, node->inputs[EMBED_GAMMA]),
                             rt_put_value(w, node->inputs[EMBED_BETA])};
     rt_onnx_attr epsilon = RT_ONNX_REAL("epsilon", node->attrs.epsilon);

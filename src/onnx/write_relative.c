@@ -23,10 +23,6 @@ static const char *rows(rt_onnx_writer *w, const rt_node *node) {
     return rt_put2(w, "Gather", "distance.rows", rt_put_value(w, node->inputs[ATTENTION_INDEX]), apart);
 }
 
-static int input_of(const rt_node *node, int index) {
-    return index < node->input_count ? node->inputs[index] : -1;
-}
-
 /* A table [rows, hidden] as [heads, rows, dim], or turned as [heads, dim, rows]. */
 static const char *heads_of(rt_onnx_writer *w, const rt_node *node, const char *leaf, int table,
                             bool turned) {
@@ -50,8 +46,8 @@ static const char *add_elements(rt_onnx_writer *w, const char *leaf, const char 
 const char *rt_put_relative(rt_onnx_writer *w, const rt_node *node, const char *q, const char *k,
                             const char *scores, float scale) {
     bool last = node->attrs.select == RT_SELECT_LAST;
-    int key = input_of(node, ATTENTION_POS_KEY), query = input_of(node, ATTENTION_POS_QUERY),
-        bias = input_of(node, ATTENTION_BIAS);
+    int key = rt_operand(node, ATTENTION_POS_KEY), query = rt_operand(node, ATTENTION_POS_QUERY),
+        bias = rt_operand(node, ATTENTION_BIAS);
     const char *row = rows(w, node), *at = row;
     if (key >= 0 || query >= 0) {
         const char *shape = rt_put(w, "Shape", "scores.shape", 1, &scores, 0, NULL);

@@ -46,21 +46,15 @@ static retort_status see_rows(void *user, size_t index, size_t rows, size_t n, c
     return rt_fail(err, RETORT_FORMAT, "%.200s: activations are not finite", w->names[index]);
 }
 
-/* The data of a constant operand of a node, or NULL. */
-static const float *constant_of(const rt_graph *graph, const rt_node *node, int input) {
-    int value = input < node->input_count ? node->inputs[input] : -1;
-    return value >= 0 ? graph->values[value].data : NULL;
-}
-
 static rt_scaled describe(const rt_graph *graph, const rt_node *node) {
     const rt_value *weight = &graph->values[node->inputs[LINEAR_WEIGHT]];
     rt_scaled linear = {.k = (size_t)weight->dims[0], .n = (size_t)weight->dims[1], .w = weight->data};
-    linear.bias = constant_of(graph, node, LINEAR_BIAS);
+    linear.bias = rt_operand_data(graph, node, LINEAR_BIAS);
     linear.act = node->attrs.act;
     for (size_t i = 0; i < graph->node_count; i++) {
         const rt_node *reader = &graph->nodes[i];
         if (reader->op == RT_OP_LAYER_NORM && reader->inputs[LAYER_NORM_X] == node->outputs[0])
-            linear.gamma = constant_of(graph, reader, LAYER_NORM_GAMMA);
+            linear.gamma = rt_operand_data(graph, reader, LAYER_NORM_GAMMA);
     }
     return linear;
 }

@@ -8,16 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const rt_value *input_of(const rt_graph *graph, const rt_node *node, int index) {
-    int value = index < node->input_count ? node->inputs[index] : -1;
-    return value >= 0 ? &graph->values[value] : NULL;
-}
-
-static const void *data_of(const rt_graph *graph, const rt_node *node, int index) {
-    const rt_value *value = input_of(graph, node, index);
-    return value != NULL ? value->data : NULL;
-}
-
 /* Points a constant at floats. */
 static void settle(rt_value *value, rt_layout layout, const float *data) {
     value->dtype = RETORT_F32;
@@ -86,15 +76,15 @@ static matrix describe(const rt_graph *graph, const rt_node *node) {
     const rt_node *maker =
         &graph->nodes[graph->values[node->inputs[LINEAR_X]].producer]; /* of int8: exists */
     int scaled = channel_scale_input(maker);
-    return (matrix){.weight = input_of(graph, node, LINEAR_WEIGHT),
-                    .outliers = input_of(graph, node, LINEAR_OUTLIERS),
-                    .scale = data_of(graph, node, LINEAR_SCALE),
-                    .groups = data_of(graph, node, LINEAR_GROUPS),
-                    .columns = data_of(graph, node, LINEAR_OUTLIER_COLUMNS),
-                    .factor = data_of(graph, maker, scaled),
-                    .add = data_of(graph, maker, scaled + 1),
-                    .k = (size_t)input_of(graph, node, LINEAR_WEIGHT)->dims[0],
-                    .n = (size_t)input_of(graph, node, LINEAR_WEIGHT)->dims[1],
+    return (matrix){.weight = rt_operand_value(graph, node, LINEAR_WEIGHT),
+                    .outliers = rt_operand_value(graph, node, LINEAR_OUTLIERS),
+                    .scale = rt_operand_data(graph, node, LINEAR_SCALE),
+                    .groups = rt_operand_data(graph, node, LINEAR_GROUPS),
+                    .columns = rt_operand_data(graph, node, LINEAR_OUTLIER_COLUMNS),
+                    .factor = rt_operand_data(graph, maker, scaled),
+                    .add = rt_operand_data(graph, maker, scaled + 1),
+                    .k = (size_t)rt_operand_value(graph, node, LINEAR_WEIGHT)->dims[0],
+                    .n = (size_t)rt_operand_value(graph, node, LINEAR_WEIGHT)->dims[1],
                     .group = (size_t)node->attrs.group};
 }
 
@@ -176,8 +166,8 @@ static void expand_row(const rt_value *table, const float *scale, const uint8_t 
 /* Ids without a row get a copy of the row before, which they used so far. */
 static retort_status expand_words(rt_graph *graph, rt_node *node, int64_t vocab, retort_error *err) {
     rt_value *table = &graph->values[node->inputs[EMBED_WORD]];
-    const rt_value *pruned = input_of(graph, node, EMBED_PRUNED),
-                   *s8_ids = input_of(graph, node, EMBED_S8_IDS);
+    const rt_value *pruned = rt_operand_value(graph, node, EMBED_PRUNED),
+                   *s8_ids = rt_operand_value(graph, node, EMBED_S8_IDS);
     const int32_t *range = pruned != NULL ? pruned->data : NULL,
                   *end = range != NULL ? range + 2 * pruned->dims[0] : NULL;
     const int32_t *ids = s8_ids != NULL ? s8_ids->data : NULL;
@@ -191,11 +181,11 @@ static retort_status expand_words(rt_graph *graph, rt_node *node, int64_t vocab,
         if (range < end && id >= range[0]) {
             memcpy(at, at - n, n * sizeof *at); /* id 0 is never pruned */
         } else if (s8_row < s8_rows && ids[s8_row] == id) {
-            expand_row(input_of(graph, node, EMBED_S8_ROWS), data_of(graph, node, EMBED_S8_SCALE), NULL, 0,
-                       s8_row++, at);
+            expand_row(rt_operand_value(graph, node, EMBED_S8_ROWS),
+                       rt_operand_data(graph, node, EMBED_S8_SCALE), NULL, 0, s8_row++, at);
         } else {
-            expand_row(table, data_of(graph, node, EMBED_WORD_SCALE), data_of(graph, node, EMBED_WORD_GROUPS),
-                       (size_t)node->attrs.group, row++, at);
+            expand_row(table, rt_operand_data(graph, node, EMBED_WORD_SCALE),
+                       rt_operand_data(graph, node, EMBED_WORD_GROUPS), (size_t)node->attrs.group, row++, at);
         }
     }
     table->dims[0] = vocab;
@@ -205,7 +195,7 @@ static retort_status expand_words(rt_graph *graph, rt_node *node, int64_t vocab,
 
 static retort_status expand_positions(rt_graph *graph, rt_node *node, retort_error *err) {
     rt_value *table = &graph->values[node->inputs[EMBED_POSITION]];
-    const float *scale = data_of(graph, node, EMBED_POSITION_SCALE);
+    const float *scale = rt_operand_data(graph, node, EMBED_POSITION_SCALE);
     const int8_t *from = table->data;
     float *out = rt_floats(graph, table->dims[0], table->dims[1]);
     if (out == NULL) return rt_fail_nomem(err, (size_t)table->dims[0] * sizeof *out);
@@ -220,9 +210,9 @@ static retort_status expand_tables(rt_graph *graph, int64_t vocab, retort_error 
     for (size_t i = 0; status == RETORT_OK && i < graph->node_count; i++) {
         rt_node *node = &graph->nodes[i];
         if (node->op != RT_OP_EMBED) continue;
-        bool words = input_of(graph, node, EMBED_WORD)->dtype != RETORT_F32;
+        bool words = rt_operand_value(graph, node, EMBED_WORD)->dtype != RETORT_F32;
         if (words) status = expand_words(graph, node, vocab, err);
-        const rt_value *positions = input_of(graph, node, EMBED_POSITION);
+        const rt_value *positions = rt_operand_value(graph, node, EMBED_POSITION);
         if (status == RETORT_OK && positions != NULL && positions->dtype != RETORT_F32)
             status = expand_positions(graph, node, err);
         if (words) drop_inputs(node, EMBED_PRUNED, EMBED_OPERANDS);

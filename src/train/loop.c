@@ -239,7 +239,7 @@ static size_t distinct(rt_loop *l, const int32_t *ids, size_t n) {
 }
 
 static void catch_up(rt_loop *l, const rt_node *embed, int operand, size_t n) {
-    int value = operand < embed->input_count ? embed->inputs[operand] : -1;
+    int value = rt_operand(embed, operand);
     const rt_parameter *table = value >= 0 ? rt_parameters_find(&l->trainee->parameters, value) : NULL;
     if (table == NULL) return;
     size_t item = (size_t)(table - l->trainee->parameters.items), rows = rt_min(n, table->rows);

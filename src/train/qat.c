@@ -115,8 +115,8 @@ static retort_status check_nodes(const rt_graph *graph, retort_error *err) {
 }
 
 static bool is_integer(const rt_graph *graph, const rt_node *node, int operand) {
-    int value = operand < node->input_count ? node->inputs[operand] : -1;
-    return value >= 0 && graph->values[value].dtype != RETORT_F32;
+    const rt_value *value = rt_operand_value(graph, node, operand);
+    return value != NULL && value->dtype != RETORT_F32;
 }
 
 static bool has_matrix(const rt_qat *qat, int weight) {

@@ -17,8 +17,7 @@
 
 /* The data of a constant operand, to be written; NULL: absent. */
 static void *constant(const rt_graph *graph, const rt_node *node, int operand) {
-    int value = operand < node->input_count ? node->inputs[operand] : -1;
-    return value >= 0 ? (void *)(uintptr_t)graph->values[value].data : NULL;
+    return (void *)(uintptr_t)rt_operand_data(graph, node, operand);
 }
 
 /* The fewest bits that have all codes. */

@@ -8,19 +8,15 @@
 
 /* ---- Opening ---- */
 
-static const rt_value *operand(const rt_graph *graph, const rt_node *node, int index) {
-    int value = index < node->input_count ? node->inputs[index] : -1;
-    return value >= 0 ? &graph->values[value] : NULL;
-}
-
+/* To be written: the trainee's own. */
 static void *data_of(const rt_graph *graph, const rt_node *node, int index) {
-    const rt_value *value = operand(graph, node, index);
-    return value != NULL ? (void *)(uintptr_t)value->data : NULL;
+    return (void *)(uintptr_t)rt_operand_data(graph, node, index);
 }
 
 /* Where the row of each id is stored (find_rows in engine/step.c). */
 static void find_places(const rt_qat_table *t, const rt_graph *graph, const rt_node *node) {
-    const rt_value *pruned = operand(graph, node, EMBED_PRUNED), *s8_ids = operand(graph, node, EMBED_S8_IDS);
+    const rt_value *pruned = rt_operand_value(graph, node, EMBED_PRUNED),
+                   *s8_ids = rt_operand_value(graph, node, EMBED_S8_IDS);
     const int32_t *range = pruned != NULL ? pruned->data : NULL;
     const int32_t *end = range != NULL ? range + 2 * pruned->dims[0] : NULL;
     const int32_t *ids = s8_ids != NULL ? s8_ids->data : NULL;
@@ -56,7 +52,7 @@ static int bits_of(const rt_qat_table *t, size_t stored) {
 
 retort_status rt_qat_table_open(rt_qat_table *out, const rt_graph *graph, const rt_node *node, int index,
                                 size_t vocab, retort_error *err) {
-    const rt_value *table = operand(graph, node, index);
+    const rt_value *table = rt_operand_value(graph, node, index);
     bool word = index == EMBED_WORD, eight = table->layout == RT_LAYOUT_ROWS;
     rt_qat_table *t = out;
     *t = (rt_qat_table){.table = node->inputs[index],

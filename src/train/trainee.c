@@ -177,7 +177,7 @@ static bool unfold_scale(rt_graph *graph, rt_node *attention, bool *unfolded) {
     float root = sqrtf((float)dim);
     if (!unfolded[q->inputs[LINEAR_WEIGHT]]) scale_columns(graph, q, columns, root);
     unfolded[q->inputs[LINEAR_WEIGHT]] = true;
-    int query = ATTENTION_POS_QUERY < attention->input_count ? attention->inputs[ATTENTION_POS_QUERY] : -1;
+    int query = rt_operand(attention, ATTENTION_POS_QUERY);
     if (query >= 0) scale_table(graph, query, root);
     attention->attrs.scale = 1 / root;
     return true;

@@ -177,6 +177,9 @@ def pictures():
             assert len(frames) == (2 if flags else drawn), (name, level, flags, len(frames))
             assert f"level {level}: {info['nodes']} nodes" in picture.read_text()
         assert "href" not in picture.read_text() and "url(h" not in picture.read_text(), "something outside"
+    for name, act in (("distilbert-classify", "gelu"), ("eurobert-classify", "silu")):
+        retort("explain", model(name, level=3), "--svg", picture)
+        assert f"Linear + {act}" in picture.read_text(), name
     # A checkpoint at any level; a file up to the level asked for, not back.
     plain = model("distilbert-classify", level=0)
     retort("explain", plain, "--level", "2", "--svg", picture)

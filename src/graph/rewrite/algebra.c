@@ -66,8 +66,7 @@ static int scaled_constant(rt_graph *graph, int value, const part *p, float scal
 }
 
 static int position_queries(const rt_graph *graph, int index) {
-    const rt_node *node = &graph->nodes[index];
-    return ATTENTION_POS_QUERY < node->input_count ? node->inputs[ATTENTION_POS_QUERY] : -1;
+    return rt_operand(&graph->nodes[index], ATTENTION_POS_QUERY);
 }
 
 /* Position queries times a number: they meet keys, not queries. */

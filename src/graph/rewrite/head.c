@@ -4,9 +4,9 @@
 
 /* Whether the node is x[:, 0:1]. */
 static bool is_first_slice(const rt_graph *graph, const rt_node *node) {
-    if (node->op != RT_OP_SLICE || node->input_count < 4 || node->inputs[SLICE_AXES] < 0) return false;
-    bool by_one = node->input_count < 5 || node->inputs[SLICE_STEPS] < 0 ||
-                  rt_scalar_near(graph, node->inputs[SLICE_STEPS], 1);
+    if (node->op != RT_OP_SLICE || rt_operand(node, SLICE_AXES) < 0) return false;
+    int steps = rt_operand(node, SLICE_STEPS);
+    bool by_one = steps < 0 || rt_scalar_near(graph, steps, 1);
     double start, end, axis;
     return by_one && rt_scalar(graph, node->inputs[SLICE_STARTS], &start) && start == 0 &&
            rt_scalar(graph, node->inputs[SLICE_ENDS], &end) && end == 1 &&
@@ -79,7 +79,7 @@ static int counted_weights(const rt_graph *graph, int value) {
  * mask rises. The mask, -1: something else. */
 static int mean_of(const rt_graph *graph, const rt_node *root, int *x, rt_pool_kind *kind) {
     double tiny;
-    int count, clamped = root->input_count > 1 ? root->inputs[1] : -1;
+    int count, clamped = rt_operand(root, 1);
     const rt_node *sqrt = rt_made_by(graph, clamped, RT_OP_SQRT);
     *kind = sqrt != NULL ? RT_REDUCE_MEAN_SQRT : RT_REDUCE_MEAN;
     if (sqrt != NULL) clamped = sqrt->inputs[0];

@@ -39,7 +39,7 @@ static int gemm_weight(rt_graph *graph, const rt_node *node) {
 
 static bool gemm_to_linear(rt_graph *graph, int index) {
     const rt_node node = graph->nodes[index];
-    bool biased = node.input_count > GEMM_C && node.inputs[GEMM_C] >= 0;
+    bool biased = rt_operand(&node, GEMM_C) >= 0;
     if (!rt_is_weight(graph, node.inputs[GEMM_B]) || !rt_is_of_batch(graph, node.inputs[GEMM_A]))
         return false;
     int64_t n = graph->values[node.inputs[GEMM_B]].dims[node.attrs.trans_b ? 0 : 1];

@@ -199,9 +199,7 @@ static void prune_node(region *r, int index) {
 static bool prune(rt_graph *graph, int index) {
     const rt_node select = graph->nodes[index];
     if (select.op != RT_OP_SELECT || graph->values[select.inputs[SELECT_X]].rank != 2) return false;
-    region r = {.graph = graph,
-                .attrs = select.attrs,
-                .ids = select.input_count > SELECT_IDS ? select.inputs[SELECT_IDS] : -1};
+    region r = {.graph = graph, .attrs = select.attrs, .ids = rt_operand(&select, SELECT_IDS)};
     draw(&r, select.inputs[SELECT_X]);
     bool any = r.count > 0;
     for (size_t i = 0; !r.failed && i < r.count; i++) prune_node(&r, r.nodes[i]);
