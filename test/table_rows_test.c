@@ -10,6 +10,11 @@
 #include <string.h>
 #include <cmocka.h>
 
+static int64_t read_too_much(void *user, void *bytes, size_t size, retort_error *err) {
+    (void)user, (void)bytes, (void)err;
+    return (int64_t)size + 1;
+}
+
 static int64_t read_nothing(void *user, void *bytes, size_t size, retort_error *err) {
     (void)user, (void)bytes, (void)size;
     err->status = RETORT_IO;
@@ -77,6 +82,16 @@ static void rows_of_csv(void **state) {
     expect_rows("sentence1,sentence2\na,b\n", RETORT_TABLE_CSV, NULL, "2:a/b|");
 }
 
+/* Some readers end a row there. */
+static void carriage_returns_in_csv_are_quoted(void **state) {
+    (void)state;
+    expect_rows("text,n\na\rb,1\nc\r\r\n\"d\re\",2\nf,3\r\r\n\"g\",\"4\"\r\r\ni,5\r", RETORT_TABLE_CSV, NULL,
+                "2!a carriage return outside quotes: lines end with LF or CRLF|"
+                "3!a carriage return outside quotes: lines end with LF or CRLF|"
+                "4:d\re|5!a carriage return outside quotes: lines end with LF or CRLF|"
+                "6!a carriage return outside quotes: lines end with LF or CRLF|7:i|");
+}
+
 static void rows_of_tsv(void **state) {
     (void)state;
     expect_rows("text\tn\n\"a\t1\r\n\tempty\nshort\n\xff\t1\n", RETORT_TABLE_TSV, NULL,
@@ -90,6 +105,13 @@ static void rows_of_json(void **state) {
         RETORT_TABLE_JSONL, NULL,
         "1!expected a JSON object|2:a\n\u00e9|3!the row is blank|4:5|5!no text or number 'text'|"
         "6!no text or number 'text'|7!line 1 column 7: a string has no end|");
+}
+
+static void numbers_of_json_are_short(void **state) {
+    (void)state;
+    expect_rows("{\"text\": 0.1}\n{\"text\": 1e300}\n{\"text\": 0.30000000000000004}\n{\"text\": "
+                "-7}\n{\"text\": 1.5}\n",
+                RETORT_TABLE_JSONL, NULL, "1:0.1|2:1e+300|3:0.30000000000000004|4:-7|5:1.5|");
 }
 
 /* A NUL is in no text, and strlen is of no use here. */
@@ -127,7 +149,12 @@ static void refused_tables(void **state) {
     expect_refusal("\xff\xfet\0", RETORT_TABLE_CSV, NULL, RETORT_FORMAT, "UTF-16");
     expect_refusal("a,b\n1,2\n", RETORT_TABLE_CSV, "c", RETORT_FORMAT, "no column 'c'; there are 'a', 'b'");
     expect_refusal("{\"a\": 1}\n", RETORT_TABLE_JSONL, "c", RETORT_FORMAT, "no column 'c'; there are 'a'");
-    expect_refusal("[]\n{}\n", RETORT_TABLE_JSONL, NULL, RETORT_FORMAT, "no JSON object");
+    expect_refusal("[]\n{}\n", RETORT_TABLE_JSONL, NULL, RETORT_FORMAT,
+                   "no line is a JSON object with members: table:1: expected a JSON object");
+    expect_refusal("\n{\n\"text\": 1}\n", RETORT_TABLE_JSONL, NULL, RETORT_FORMAT, "with members: table:2: ");
+    expect_refusal("\xff\xfe\0\0", RETORT_TABLE_CSV, NULL, RETORT_FORMAT, "UTF-16");
+    expect_refusal("a\rb\r", RETORT_TABLE_TSV, NULL, RETORT_FORMAT, "carriage return in the header");
+    expect_refusal("a,a\n1,2\n", RETORT_TABLE_CSV, "a", RETORT_FORMAT, "several columns are named 'a'");
     expect_refusal("text\tlabel\n", RETORT_TABLE_TSV, NULL, RETORT_ARGUMENT, "a column 'label' already");
     expect_refusal("\"text,b\n1,2\n", RETORT_TABLE_CSV, NULL, RETORT_FORMAT, "a quote is not closed");
 }
@@ -200,6 +227,25 @@ static void records_are_the_bytes_of_the_file(void **state) {
     retort_table_close(table);
 }
 
+static void errors_keep_the_end_of_long_names(void **state) {
+    (void)state;
+    char name[2001], found[256];
+    retort_table_options options = RETORT_TABLE_OPTIONS;
+    retort_table *table = NULL;
+    retort_error err;
+    memset(name, 'n', sizeof name);
+    memcpy(name + sizeof name - 9, "rows.csv", 9);
+    options.name = name;
+    options.format = RETORT_TABLE_CSV;
+    pieces p = pieces_of("id\n", 9), rows = pieces_of("text\na,b\nc\n", 9);
+    assert_int_equal(retort_table_open(&table, &options, read_piece, &p, &err), RETORT_FORMAT);
+    assert_non_null(strstr(err.text, "nnnrows.csv:1: no column 'sentence'"));
+    assert_int_equal(retort_table_open(&table, &options, read_piece, &rows, &err), RETORT_OK);
+    list_rows(found, sizeof found, table);
+    assert_string_equal(found, "2!expected 1 columns, found 2|3:c|");
+    retort_table_close(table);
+}
+
 static void bad_arguments(void **state) {
     (void)state;
     retort_table_options options = RETORT_TABLE_OPTIONS;
@@ -212,6 +258,8 @@ static void bad_arguments(void **state) {
     assert_int_equal(retort_table_skip(NULL, NULL, &err), RETORT_ARGUMENT);
     assert_int_equal(retort_table_open(&table, &options, read_nothing, NULL, &err), RETORT_IO);
     assert_string_equal(err.text, "the disk is gone");
+    assert_int_equal(retort_table_open(&table, &options, read_too_much, NULL, &err), RETORT_ARGUMENT);
+    assert_non_null(strstr(err.text, "262145 bytes were read where there was room for 262144"));
     options.size--;
     assert_int_equal(retort_table_open(&table, &options, read_piece, &p, &err), RETORT_ARGUMENT);
     retort_table_close(NULL);
@@ -241,13 +289,16 @@ static void long_rows_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_of_csv),
+        cmocka_unit_test(carriage_returns_in_csv_are_quoted),
         cmocka_unit_test(rows_of_tsv),
         cmocka_unit_test(rows_of_json),
+        cmocka_unit_test(numbers_of_json_are_short),
         cmocka_unit_test(zero_bytes_are_bad),
         cmocka_unit_test(refused_tables),
         cmocka_unit_test(members_that_are_added_are_bad),
         cmocka_unit_test(reading_goes_on_at_a_position),
         cmocka_unit_test(records_are_the_bytes_of_the_file),
+        cmocka_unit_test(errors_keep_the_end_of_long_names),
         cmocka_unit_test(bad_arguments),
         cmocka_unit_test(long_rows_are_refused),
     };

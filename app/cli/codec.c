@@ -106,14 +106,22 @@ static retort_status refill(cli_source *source, retort_error *err) {
     return RETORT_OK;
 }
 
+static bool begins_as(const cli_source *source, cli_codec codec) {
+    const unsigned char *in = (const unsigned char *)source->in;
+    const char *magic = codecs[codec].magic;
+    if (source->unread.in_left < strlen(magic)) return false;
+    /* A frame that zstd skips may be the first; pzstd writes one. */
+    bool skipped = codec == CLI_ZSTD && in[0] >> 4 == 5 && memcmp(in + 1, "\x2a\x4d\x18", 3) == 0;
+    return skipped || memcmp(in, magic, strlen(magic)) == 0;
+}
+
 /* What the first bytes say. */
 static retort_status find_codec(cli_source *source, retort_error *err) {
     retort_status status = RETORT_OK;
     while (status == RETORT_OK && !source->end && source->unread.in_left < MAGIC)
         status = refill(source, err);
     for (int codec = CLI_GZIP; status == RETORT_OK && codec <= CLI_ZSTD; codec++) {
-        size_t n = strlen(codecs[codec].magic);
-        if (source->unread.in_left < n || memcmp(source->in, codecs[codec].magic, n) != 0) continue;
+        if (!begins_as(source, (cli_codec)codec)) continue;
         source->codec = (cli_codec)codec;
         status = load(source->codec, source->path, err);
         if (status != RETORT_OK) return status;
@@ -161,13 +169,16 @@ static int64_t unpack(cli_source *source, char *bytes, size_t size, retort_error
         if (step->in_left == 0 && !source->end && refill(source, err) != RETORT_OK) return -1;
         if (step->in_left == 0 && source->end && step->ended) return 0;
         size_t before = step->in_left;
-        bool fine = calls->step(source->state, step);
+        const char *problem = calls->step(source->state, step);
         bool cut = source->end && before == step->in_left && step->out_left == size && !step->ended;
-        if (fine && !cut) continue;
+        if (problem == NULL && !cut) continue;
         err->status = RETORT_FORMAT;
-        snprintf(err->text, sizeof err->text, "%.300s: %s", source->path,
-                 fine ? "the compressed data end too early: the file is incomplete"
-                      : "the compressed data are broken");
+        if (problem == NULL)
+            snprintf(err->text, sizeof err->text,
+                     "%.300s: the compressed data end too early: the file is incomplete", source->path);
+        else
+            snprintf(err->text, sizeof err->text, "%.300s: the compressed data cannot be unpacked: %.100s",
+                     source->path, problem);
         return -1;
     }
     return (int64_t)(size - step->out_left);

@@ -47,10 +47,11 @@ typedef struct cli_symbol {
     void *pointer;
 } cli_symbol;
 typedef struct cli_codec_calls {
-    const char *library, *package;             /* to load, and Debian's name of it */
-    const cli_symbol *symbols;                 /* those of the library; the last one has no name */
-    void *(*open)(void);                       /* to unpack; NULL: out of memory */
-    bool (*step)(void *state, cli_step *step); /* false: the data are broken */
+    const char *library, *package; /* to load, and Debian's name of it */
+    const cli_symbol *symbols;     /* those of the library; the last one has no name */
+    void *(*open)(void);           /* to unpack; NULL: out of memory */
+    /* NULL, or why the data cannot be unpacked. */
+    const char *(*step)(void *state, cli_step *step);
     void (*close)(void *state);
     size_t (*bound)(size_t n); /* most bytes that n bytes become */
     /* Returns the length, 0 if it failed. */

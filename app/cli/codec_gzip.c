@@ -44,9 +44,9 @@ static void end(void *state) {
 }
 
 /* Members of a file follow each other; each begins with a fresh state. */
-static bool step(void *state, cli_step *s) {
+static const char *step(void *state, cli_step *s) {
     z_stream *stream = state;
-    if (s->ended && zlib.inflate_reset(stream) != Z_OK) return false;
+    if (s->ended && zlib.inflate_reset(stream) != Z_OK) return "zlib has no state";
     stream->next_in = (unsigned char *)(uintptr_t)s->in;
     stream->avail_in = (unsigned)s->in_left;
     stream->next_out = (unsigned char *)s->out;
@@ -57,7 +57,8 @@ static bool step(void *state, cli_step *s) {
     s->out = (char *)stream->next_out;
     s->out_left = stream->avail_out;
     s->ended = result == Z_STREAM_END;
-    return result == Z_OK || result == Z_STREAM_END || result == Z_BUF_ERROR;
+    if (result == Z_OK || result == Z_STREAM_END || result == Z_BUF_ERROR) return NULL;
+    return result == Z_MEM_ERROR ? "out of memory" : stream->msg != NULL ? stream->msg : "broken data";
 }
 
 static bool deflate_open(z_stream *stream) {

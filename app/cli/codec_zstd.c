@@ -13,15 +13,14 @@ static struct {
     __typeof__(ZSTD_compressBound) *bound;
     __typeof__(ZSTD_compress) *compress;
     __typeof__(ZSTD_isError) *is_error;
+    __typeof__(ZSTD_getErrorName) *error_name;
 } zstd;
 
-static const cli_symbol symbols[] = {{"ZSTD_createDStream", &zstd.create},
-                                     {"ZSTD_decompressStream", &zstd.decompress},
-                                     {"ZSTD_freeDStream", &zstd.release},
-                                     {"ZSTD_compressBound", &zstd.bound},
-                                     {"ZSTD_compress", &zstd.compress},
-                                     {"ZSTD_isError", &zstd.is_error},
-                                     {NULL, NULL}};
+static const cli_symbol symbols[] = {
+    {"ZSTD_createDStream", &zstd.create},    {"ZSTD_decompressStream", &zstd.decompress},
+    {"ZSTD_freeDStream", &zstd.release},     {"ZSTD_compressBound", &zstd.bound},
+    {"ZSTD_compress", &zstd.compress},       {"ZSTD_isError", &zstd.is_error},
+    {"ZSTD_getErrorName", &zstd.error_name}, {NULL, NULL}};
 
 static void *begin(void) {
     return zstd.create();
@@ -32,7 +31,7 @@ static void end(void *state) {
 }
 
 /* After a frame, the next one begins by itself. */
-static bool step(void *state, cli_step *s) {
+static const char *step(void *state, cli_step *s) {
     ZSTD_inBuffer in = {s->in, s->in_left, 0};
     ZSTD_outBuffer out = {s->out, s->out_left, 0};
     size_t result = zstd.decompress(state, &out, &in);
@@ -41,7 +40,7 @@ static bool step(void *state, cli_step *s) {
     s->out += out.pos;
     s->out_left -= out.pos;
     s->ended = result == 0;
-    return zstd.is_error(result) == 0;
+    return zstd.is_error(result) != 0 ? zstd.error_name(result) : NULL;
 }
 
 static size_t bound(size_t n) {

@@ -8,6 +8,7 @@
 #include "cli/stats.h"
 #include "cli/tables.h"
 #include "cli/text.h"
+#include "cli/utf8.h"
 #include "cmd/run_lines.h"
 #include "cmd/run_store.h"
 
@@ -204,6 +205,19 @@ static cli_code give_rows(void *user, const cli_part *part) {
 
 /* ---- Before and after ---- */
 
+/* The names of columns are text, as the table is. */
+static cli_code check_prefix(const cli_args *args) {
+    const char *prefix = cli_has(args, CLI_PREFIX) ? cli_text(args, CLI_PREFIX) : "";
+    size_t left = strlen(prefix), step;
+    for (; left > 0; prefix += step, left -= step) {
+        step = utf8_length((const unsigned char *)prefix, left);
+        if (step > 0) continue;
+        cli_error("--prefix: this is not UTF-8");
+        return CLI_USAGE;
+    }
+    return CLI_DONE;
+}
+
 cli_code run_table_check(const cli_args *args, int words) {
     const char *input = cli_text(args, CLI_INPUT), *output = cli_text(args, CLI_RUN_OUTPUT),
                *bad = cli_text(args, CLI_BAD_ROWS);
@@ -214,7 +228,8 @@ cli_code run_table_check(const cli_args *args, int words) {
         cli_error("give texts or --input, not both");
         return CLI_USAGE;
     }
-    cli_code code = cli_table_check(input);
+    cli_code code = check_prefix(args);
+    if (code == CLI_DONE) code = cli_table_check(input);
     if (code == CLI_DONE && output != NULL) code = cli_table_check(output);
     if (code != CLI_DONE) return code;
     for (size_t i = 0; i < 2; i++) {

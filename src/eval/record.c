@@ -2,6 +2,7 @@
 #include "eval/record.h"
 #include "format/json.h"
 
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,7 +74,11 @@ static retort_status plain(rt_records *r, retort_error *err) {
     while (at < r->lines.end && *at != ',' && *at != '\n') at++;
     r->lines.at = at;
     bool ends = at == r->lines.end || *at == '\n';
-    return add(r, from, (size_t)(at - from) - (ends && at > from && at[-1] == '\r'), err);
+    size_t length = (size_t)(at - from) - (ends && at > from && at[-1] == '\r');
+    /* Readers differ on whether it ends a row. */
+    if (memchr(from, '\r', length) != NULL)
+        return rt_fail(err, RETORT_FORMAT, RT_CARRIAGE_RETURN, r->name, r->line);
+    return add(r, from, length, err);
 }
 
 /* Skips the separator after a field; *more: another field follows. */
@@ -171,15 +176,29 @@ static retort_status copy_field(rt_records *r, const char *text, size_t length, 
     return copy != NULL ? RETORT_OK : rt_fail_nomem(err, length);
 }
 
+/* The fewest digits that give the number back; with a decimal point in every locale. */
+static size_t write_real(char number[32], double value) {
+    locale_t plain =
+        newlocale(LC_ALL_MASK, "C", (locale_t)0); /* this one is built in and allocates nothing */
+    locale_t before = uselocale(plain);
+    int n = 0;
+    for (int digits = 15; digits <= 17; digits++) {
+        n = snprintf(number, 32, "%.*g", digits, value);
+        if (strtod(number, NULL) == value) break;
+    }
+    uselocale(before);
+    return (size_t)n;
+}
+
 /* Texts as they are, numbers and booleans as in JSON; text NULL: null, a list or an object. */
 static retort_text scalar(const json_t *value, char number[32]) {
     retort_text out = {0};
     if (json_is_string(value)) {
         out = (retort_text){.text = json_string_value(value), .length = json_string_length(value)};
     } else if (json_is_integer(value) || json_is_real(value)) {
-        out.length = (size_t)(json_is_integer(value)
-                                  ? snprintf(number, 32, "%lld", (long long)json_integer_value(value))
-                                  : snprintf(number, 32, "%.17g", json_real_value(value)));
+        out.length = json_is_integer(value)
+                         ? (size_t)snprintf(number, 32, "%lld", (long long)json_integer_value(value))
+                         : write_real(number, json_real_value(value));
         out.text = number;
     } else if (json_is_boolean(value)) {
         out.text = json_is_true(value) ? "true" : "false";

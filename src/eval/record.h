@@ -24,6 +24,7 @@ typedef struct rt_records {
     const char *const *added; /* [added_count] JSON: members that no object may have */
     size_t added_count;
 } rt_records;
+#define RT_CARRIAGE_RETURN "%s:%zu: a carriage return outside quotes: lines end with LF or CRLF"
 enum { RT_LIST_END = '\x1f' /* the unit separator of ASCII */ };
 
 /* Finds the end of a CSV record whose bytes come in pieces. */

@@ -45,6 +45,19 @@ static retort_status named_column(int *out, const rt_records *records, const cha
     return no_column(records, &text, "", err);
 }
 
+/* Which of two columns of one name is meant cannot be told. */
+static retort_status check_unique(const rt_records *records, int column, retort_error *err) {
+    if (column == RT_ABSENT) return RETORT_OK;
+    const retort_text *name = &records->columns[column];
+    for (size_t i = (size_t)column + 1; i < records->column_count; i++) {
+        const retort_text *other = &records->columns[i];
+        if (other->length != name->length || memcmp(other->text, name->text, name->length) != 0) continue;
+        return rt_fail(err, RETORT_FORMAT, "%s:1: several columns are named '%.*s'", records->name,
+                       (int)rt_min(name->length, 80), name->text);
+    }
+    return RETORT_OK;
+}
+
 static retort_status find_texts(rt_table_columns *out, const rt_records *records,
                                 const retort_dataset_options *options, retort_error *err) {
     retort_status status = named_column(&out->text, records, options->text_column, err);
@@ -200,6 +213,8 @@ retort_status rt_table_find_texts(rt_table_columns *out, rt_records *records,
                                   const retort_dataset_options *options, retort_error *err) {
     *out = (rt_table_columns){.text = RT_ABSENT, .pair = RT_ABSENT};
     retort_status status = find_texts(out, records, options, err);
+    if (status == RETORT_OK) status = check_unique(records, out->text, err);
+    if (status == RETORT_OK) status = check_unique(records, out->pair, err);
     return status == RETORT_OK ? keep(out, records, err) : status;
 }
 
@@ -208,6 +223,8 @@ retort_status rt_table_find(rt_table_columns *out, retort_dataset *data, rt_reco
                             retort_error *err) {
     *out = (rt_table_columns){.text = RT_ABSENT, .pair = RT_ABSENT};
     retort_status status = find_texts(out, records, options, err);
+    if (status == RETORT_OK) status = check_unique(records, out->text, err);
+    if (status == RETORT_OK) status = check_unique(records, out->pair, err);
     if (status == RETORT_OK) status = find_labels(out, data, records, config, options, err);
     if (options->texts_only) {
         rt_labels_free(&data->own);

@@ -52,6 +52,9 @@ static retort_status read_more(retort_table *table, retort_error *err) {
         return rt_fail_nomem(err, table->length + READ_BYTES);
     int64_t n = table->read(table->user, table->window + table->length, READ_BYTES, err);
     if (n < 0) return err != NULL ? err->status : RETORT_IO;
+    if (n > READ_BYTES)
+        return rt_fail(err, RETORT_ARGUMENT, "%s: %lld bytes were read where there was room for %d",
+                       table->records.name, (long long)n, READ_BYTES);
     table->end = n == 0;
     table->length += (size_t)n;
     return RETORT_OK;
@@ -114,6 +117,24 @@ static void consume(retort_table *table, size_t bytes) {
 
 /* ---- The columns ---- */
 
+/* Rows, and the header, are text. */
+static retort_status check_text(const retort_table *table, const char *record, size_t length, size_t line,
+                                retort_error *err) {
+    const char *name = table->records.name, *nul = memchr(record, '\0', length),
+               *what = line == 1 && table->records.format != RETORT_TABLE_JSONL ? "header" : "row";
+    size_t bad;
+    if (!rt_utf8_valid((const uint8_t *)record, length, &bad))
+        return rt_fail(err, RETORT_FORMAT, "%s:%zu: byte %zu of the %s is not UTF-8", name, line, bad + 1,
+                       what);
+    if (nul != NULL)
+        return rt_fail(err, RETORT_FORMAT, "%s:%zu: byte %zu of the %s is 0: this is no text", name, line,
+                       (size_t)(nul - record) + 1, what);
+    if (table->records.format == RETORT_TABLE_CSV && length > 0 && record[length - 1] == '\r')
+        return rt_fail(err, RETORT_FORMAT, RT_CARRIAGE_RETURN, name,
+                       line); /* that of CRLF is not in the record */
+    return RETORT_OK;
+}
+
 static retort_status note_header(retort_table *table, const span *found, retort_error *err) {
     const char *record = table->window + table->start;
     size_t bytes = found->length + found->ending;
@@ -131,8 +152,12 @@ static retort_status read_header(retort_table *table, size_t mark, retort_error 
     if (status != RETORT_OK) return status;
     found.length += mark;
     status = note_header(table, &found, err);
-    if (status != RETORT_OK) return status;
     const retort_row *header = &table->header;
+    if (status == RETORT_OK) status = check_text(table, header->record, header->length, 1, err);
+    if (status != RETORT_OK) return status;
+    if (table->records.format == RETORT_TABLE_TSV && memchr(header->record, '\r', header->length) != NULL)
+        return rt_fail(err, RETORT_FORMAT, "%s:1: a carriage return in the header: lines end with LF or CRLF",
+                       table->records.name);
     table->records.lines = (rt_lines){header->record + mark, header->record + header->length, 0};
     table->records.arena = &table->of_header;
     status = rt_records_open(&table->records, err);
@@ -147,24 +172,45 @@ static retort_status read_header(retort_table *table, size_t mark, retort_error 
 static retort_status read_first_object(retort_table *table, size_t mark, retort_error *err) {
     retort_status status = RETORT_OK;
     rt_records *records = &table->records;
+    retort_error problem, first = {0};
     records->arena = &table->of_header;
-    for (size_t from = mark; status == RETORT_OK && records->column_count == 0;) {
+    for (size_t from = mark, line = 0; status == RETORT_OK && records->column_count == 0; line++) {
         span found;
-        retort_error first;
         status = find_record(table, from, &found, err);
         if (status != RETORT_OK) return status;
         if (found.length + found.ending == 0)
-            return rt_fail(err, RETORT_FORMAT, "%s: it has no JSON object with members", records->name);
+            return rt_fail(err, RETORT_FORMAT, "%s: no line is a JSON object with members%s%s", records->name,
+                           first.text[0] != '\0' ? ": " : "", first.text);
         const char *record = table->window + table->start + from;
-        records->lines = (rt_lines){record, record + found.length, 0};
-        status = rt_records_open(records, &first);
-        if (status == RETORT_FORMAT) status = RETORT_OK; /* a bad row, of which is told when it is read */
-        if (status != RETORT_OK) rt_fail(err, status, "%s", first.text);
+        records->lines = (rt_lines){record, record + found.length, line};
+        status = rt_records_open(records, &problem);
+        if (status == RETORT_NOMEM) return rt_fail(err, status, "%s", problem.text);
+        if (status != RETORT_OK && first.text[0] == '\0') first = problem;
+        status = RETORT_OK; /* a bad row, of which is told when it is read */
         from += found.length + found.ending;
     }
     records->ahead = (retort_text){0};
     consume(table, mark);
     return status;
+}
+
+/* Of encodings whose files are often marked. */
+static retort_status check_mark(const retort_table *table, retort_error *err) {
+    static const struct {
+        const char *mark;
+        size_t length;
+        const char *encoding;
+    } rows[] = {{"\xff\xfe\0\0", 4, "UTF-32"}, /* begins as that of UTF-16 does */
+                {"\0\0\xfe\xff", 4, "UTF-32"},
+                {"\xff\xfe", 2, "UTF-16"},
+                {"\xfe\xff", 2, "UTF-16"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (table->length < rows[i].length || memcmp(table->window, rows[i].mark, rows[i].length) != 0)
+            continue;
+        return rt_fail(err, RETORT_FORMAT, "%s: this is %s: expected UTF-8 (iconv -f %s -t UTF-8 writes it)",
+                       table->records.name, rows[i].encoding, rows[i].encoding);
+    }
+    return RETORT_OK;
 }
 
 static retort_status check_added(const retort_table *table, retort_error *err) {
@@ -187,10 +233,8 @@ static retort_status read_columns(retort_table *table, const retort_table_option
     const char *bytes = table->window;
     size_t mark = table->length >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
     if (table->length == mark) return rt_fail(err, RETORT_FORMAT, "%s: the file is empty", options->name);
-    if (table->length >= 2 && (memcmp(bytes, "\xff\xfe", 2) == 0 || memcmp(bytes, "\xfe\xff", 2) == 0))
-        return rt_fail(err, RETORT_FORMAT,
-                       "%s: this is UTF-16: expected UTF-8 (iconv -f UTF-16 -t UTF-8 writes it)",
-                       options->name);
+    status = check_mark(table, err);
+    if (status != RETORT_OK) return status;
     table->searched = mark;
     status = (options->format == RETORT_TABLE_JSONL ? read_first_object : read_header)(table, mark, err);
     retort_error taken;
@@ -207,16 +251,19 @@ retort_status rt_table_open(retort_table **out, const retort_table_options *opti
                             void *user, retort_error *err) {
     retort_table *table = rt_calloc(1, sizeof *table);
     if (table == NULL) return rt_fail_nomem(err, sizeof *table);
+    /* Errors have room for the end of a long name, and for what they say of it. */
+    enum { LONGEST_NAME = 300 };
+    size_t length = strlen(options->name), name = length < LONGEST_NAME ? length : LONGEST_NAME;
     table->read = read;
     table->user = user;
     table->records =
         (rt_records){.format = options->format,
-                     .name = rt_arena_text(&table->of_header, options->name, strlen(options->name)),
+                     .name = rt_arena_text(&table->of_header, options->name + length - name, name),
                      .added = options->added,
                      .added_count = options->added_count};
     rt_crc32c_make(&table->crc);
-    retort_status status = table->records.name != NULL ? read_columns(table, options, err)
-                                                       : rt_fail_nomem(err, strlen(options->name));
+    retort_status status =
+        table->records.name != NULL ? read_columns(table, options, err) : rt_fail_nomem(err, name);
     if (status == RETORT_OK) {
         *out = table;
     } else {
@@ -238,18 +285,11 @@ void retort_table_close(retort_table *table) {
 
 static retort_status parse(retort_table *table, const char *record, size_t length, retort_error *err) {
     rt_records *records = &table->records;
-    size_t bad;
     bool more;
     records->line = (size_t)table->at.lines + 1;
-    if (!rt_utf8_valid((const uint8_t *)record, length, &bad))
-        return rt_fail(err, RETORT_FORMAT, "%s:%zu: byte %zu of the row is not UTF-8", records->name,
-                       records->line, bad + 1);
-    const char *nul = memchr(record, '\0', length);
-    if (nul != NULL)
-        return rt_fail(err, RETORT_FORMAT, "%s:%zu: byte %zu of the row is 0: this is no text", records->name,
-                       records->line, (size_t)(nul - record) + 1);
+    retort_status status = check_text(table, record, length, records->line, err);
     records->lines = (rt_lines){record, record + length, (size_t)table->at.lines};
-    retort_status status = rt_records_next(records, &more, err);
+    if (status == RETORT_OK) status = rt_records_next(records, &more, err);
     if (status != RETORT_OK) return status;
     if (!more) return rt_fail(err, RETORT_FORMAT, "%s:%zu: the row is blank", records->name, records->line);
     bool json = records->format == RETORT_TABLE_JSONL;

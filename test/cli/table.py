@@ -147,6 +147,20 @@ def formats_by_name_and_option():
 
 
 @test
+def headers_that_are_no_text():
+    for data, words in (
+        (b"text\0,n\na,1\n", ":1: byte 5 of the header is 0"),
+        (b"text,caf\xe9\na,1\n", ":1: byte 9 of the header is not UTF-8"),
+        (b"text,n\ra,1\rb,2\r", ":1: a carriage return outside quotes"),
+        (b"\xff\xfe\0\0t\0\0\0", "this is UTF-32"),
+        (b"id,text,text\n1,a,b\n", ":1: several columns are named 'text'"),
+    ):
+        fails(3, words, "run", small(), "--input", file("header.csv", data))
+    fails(3, ":1: a carriage return in the header", "run", small(), "--input", file("header.tsv", b"text\tn\ra\t1\r"))
+    fails(2, "--prefix: this is not UTF-8", "run", small(), "--input", file("plain.csv", b"text\na\n"), "--prefix", "caf\udce9")
+
+
+@test
 def compressed_tables():
     plain = run("table.csv", CSV)
     packed = gzip.compress(CSV[:40]) + gzip.compress(CSV[40:])
@@ -155,7 +169,7 @@ def compressed_tables():
     retort("run", small(), "--input", file("table.csv.gz", packed), "-o", HERE / "packed.csv.gz")
     assert gzip.decompress((HERE / "packed.csv.gz").read_bytes()) == plain
     fails(3, "the file is incomplete", "run", small(), "--input", file("cut.csv.gz", gzip.compress(CSV * 50)[:-9]), "-o", HERE / "cut.csv")
-    fails(3, "the compressed data are broken", "run", small(), "--input", file("broken.csv.gz", packed[:20] + b"xyz" + packed[23:]), "-o", HERE / "cut2.csv")
+    fails(3, "the compressed data cannot be unpacked: ", "run", small(), "--input", file("broken.csv.gz", packed[:20] + b"xyz" + packed[23:]), "-o", HERE / "cut2.csv")
     if shutil.which("zstd") is None:
         raise Skip("no zstd to compare with")
     zst = subprocess.run(["zstd", "-c"], input=CSV, capture_output=True, check=True).stdout
@@ -172,6 +186,18 @@ def zstd_without_its_program():
 
 
 # ---- bad rows ----
+
+
+@test
+def odd_frames():
+    if shutil.which("zstd") is None:
+        raise Skip("no zstd")
+    data = b"text\nfilm\n"
+    packed = subprocess.run(["zstd", "-qc"], input=data, capture_output=True, check=True).stdout
+    skipped = b"\x5a\x2a\x4d\x18\x04\0\0\0abcd"  # a frame that is no data, as pzstd writes it
+    assert run("skipped.csv.zst", skipped + packed + skipped + packed, "--rows", "1") == run("plain.csv", data)
+    wide = subprocess.run(["zstd", "-qc", "--ultra", "--long=31"], input=b"text\n" + b"film " * 10, capture_output=True, check=True).stdout
+    fails(3, "cannot be unpacked: Frame requires too much memory for decoding", "run", small(), "--input", file("wide.csv.zst", wide))
 
 
 @test
@@ -232,7 +258,7 @@ def answers_that_are_not_finite():
 @test
 def tables_without_rows():
     fails(3, "the file is empty", "run", small(), "--input", file("empty.csv", ""))
-    fails(3, "no JSON object", "run", small(), "--input", file("empty.jsonl", "\n\n"))
+    fails(3, "no line is a JSON object", "run", small(), "--input", file("empty.jsonl", "\n\n"))
     assert run("header.csv", "id,text\r\n") == b"id,text,label,score\r\n"
     assert run("header.tsv", "id\ttext") == b"id\ttext\tlabel\tscore\n"
     out, error = retort("run", small(), "--input", file("open.csv", 'text\nfilm\n"never\nclosed\n'), code=3)
