@@ -6,6 +6,10 @@ import pyarrow
 from datasets import load_dataset
 from retort_cpu import Model
 
+if len(sys.argv) != 4:
+    print("usage: with_datasets.py MODEL IN.parquet OUT.parquet", file=sys.stderr)
+    sys.exit(2)
+
 model = Model(sys.argv[1])
 
 

@@ -6,6 +6,10 @@ import duckdb
 import pyarrow
 from retort_cpu import Model
 
+if len(sys.argv) != 4:
+    print("usage: with_duckdb.py MODEL IN.parquet OUT.parquet", file=sys.stderr)
+    sys.exit(2)
+
 model = Model(sys.argv[1], threads=1)  # the threads are DuckDB's
 
 

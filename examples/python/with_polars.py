@@ -5,6 +5,10 @@ import sys
 import polars
 from retort_cpu import Model
 
+if len(sys.argv) != 4:
+    print("usage: with_polars.py MODEL IN.parquet OUT.parquet", file=sys.stderr)
+    sys.exit(2)
+
 model = Model(sys.argv[1])
 rows = polars.scan_parquet(sys.argv[2])
 

@@ -6,6 +6,10 @@ import pyarrow
 import ray
 from retort_cpu import Model
 
+if len(sys.argv) != 4:
+    print("usage: with_ray.py MODEL IN.parquet OUT_FOLDER", file=sys.stderr)
+    sys.exit(2)
+
 
 class Classifier:
     def __init__(self, path):

@@ -8,6 +8,10 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 from retort_cpu import Model
 
+if len(sys.argv) != 4:
+    print("usage: with_spark.py MODEL IN.parquet OUT_FOLDER", file=sys.stderr)
+    sys.exit(2)
+
 path = sys.argv[1]
 
 

@@ -2,7 +2,10 @@
 """The command `retort` of the wheel: becomes the program that lies in the package, and reads Parquet and Arrow
 files itself."""
 import os
+import signal
 import sys
+
+from ._formats import is_ours
 
 
 def program():
@@ -21,8 +24,12 @@ def environment():
 
 
 def main():
-    from ._command import command, is_ours
+    interrupted = signal.getsignal(signal.SIGINT)
+    if interrupted is signal.default_int_handler:  # until the work begins, Ctrl-C ends the process as it ends the program
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     if is_ours(sys.argv[1:]):
+        from ._command import command
+        signal.signal(signal.SIGINT, interrupted)
         sys.exit(command(sys.argv[1:]))
     try:
         os.execve(program(), ["retort", *sys.argv[1:]], environment())

@@ -2,26 +2,15 @@
 """The command `retort run --input FILE` of a Parquet or Arrow file."""
 import argparse
 import json
-import re
 import sys
 import time
 
-from ._files import format_of
 from ._library import Error
 from ._model import UNPACK, Model
 from ._parts import WriteError
 from ._table import check_names, run_table
 
 EXIT = {"ARGUMENT": 2, "PROVIDER": 5, "NOMEM": 1, "CANCELLED": 1, "NONFINITE": 1}  # by status; 3 of others
-FILES = re.compile(r"(?:--input=|--output=|-[io])(.+)", re.DOTALL)
-
-
-def is_ours(arguments):
-    """Whether this is `run --input FILE` of which input or output is a Parquet or Arrow file."""
-    if arguments[:1] != ["run"]:
-        return False
-    values = [after for option, after in zip(arguments, arguments[1:]) if option in ("--input", "-i", "--output", "-o")]
-    return any(map(format_of, values + [found[1] for found in map(FILES.fullmatch, arguments) if found]))
 
 
 class _Parser(argparse.ArgumentParser):

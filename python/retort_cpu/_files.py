@@ -3,17 +3,12 @@
 import contextlib
 import os
 
+from ._formats import format_of
 from ._library import Error
 
-FORMATS = {".parquet": "Parquet", ".pq": "Parquet", ".arrow": "Arrow", ".feather": "Arrow"}
 PYARROW = 16  # the first with string views
 BATCH_ROWS = 8192
 GROUP_ROWS, GROUP_BYTES = 1 << 17, 1 << 26  # of a row group that is written
-
-
-def format_of(path):
-    """"Parquet" or "Arrow" by the end of a name; None: neither."""
-    return FORMATS.get(os.path.splitext(os.fspath(path))[1].lower())
 
 
 def need_pyarrow():
@@ -30,7 +25,7 @@ def need_pyarrow():
 
 def _arrow_file(pyarrow, path):
     """Either form of Arrow's IPC: a file, which Feather version 2 is, or a stream."""
-    source = pyarrow.memory_map(path)
+    source = pyarrow.OSFile(path)  # not mapped: a file that is cut short meanwhile would end the process
     if source.read(4) == b"FEA1":
         raise Error(f"{path}: Feather version 1: expected version 2, which pyarrow.feather.write_feather writes", "FORMAT")
     source.seek(0)
@@ -76,28 +71,32 @@ def count_rows(pyarrow, path):
         return 0
 
 
-def _check(pyarrow, column):
-    """Offsets, views and indices of a column of an Arrow file, which its reader trusts: a damaged file would end the process. Strings
-    that are not UTF-8 may be, and are told apart by pyarrow's words: it checks their offsets first."""
+def is_utf8(pyarrow, column):
+    """Checks the offsets, views and indices of a column of an Arrow file, which its reader trusts: a damaged file would end the process.
+    Whether its strings are UTF-8, too: pyarrow's words tell, as it checks their offsets first."""
     try:
         column.validate(full=True)
+        return True
     except pyarrow.ArrowInvalid as error:
         if "UTF8" not in str(error):
             raise
         if isinstance(column, pyarrow.DictionaryArray):
             pyarrow.DictionaryArray.from_arrays(column.indices, pyarrow.nulls(len(column.dictionary))).validate(full=True)
+        return False
 
 
-def record_batches(pyarrow, path, first, rows):
-    """The record batches of a file from row `first` on, at most BATCH_ROWS each, `rows` (None: all) with those before. Errors name the file."""
+def record_batches(pyarrow, path, first, rows, unchecked=None):
+    """The record batches of a file from row `first` on, at most BATCH_ROWS each, `rows` (None: all) with those before. Errors name the file.
+    The caller checks the column `unchecked`."""
     at, batches = 0, open_file(pyarrow, path)[1]
     try:
         for whole in batches:
             whole = whole if rows is None else whole.slice(0, rows - at)
             for begin in range(max(first - at, 0), len(whole), BATCH_ROWS):
                 batch = whole.slice(begin, BATCH_ROWS)
-                for column in batch.columns if format_of(path) == "Arrow" else ():
-                    _check(pyarrow, column)
+                for name, column in zip(batch.schema.names, batch.columns) if format_of(path) == "Arrow" else ():
+                    if name != unchecked:
+                        is_utf8(pyarrow, column)
                 yield batch
             at += len(whole)
             if at == rows:

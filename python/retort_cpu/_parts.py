@@ -139,7 +139,7 @@ class Parts:
     def _read(self, name):
         path = os.path.join(self._folder, name)
         try:
-            with self._pyarrow.memory_map(path) as source, self._pyarrow.ipc.open_stream(source) as stream:
+            with self._pyarrow.OSFile(path) as source, self._pyarrow.ipc.open_stream(source) as stream:
                 if stream.schema != self._schema:
                     raise Error(f"{path}: has other columns than the answers of this run: remove {self._folder} and begin anew", "FORMAT")
                 for batch in stream:

@@ -6,7 +6,8 @@ import time
 
 import numpy
 
-from ._files import as_stored, count_rows, dictionaries, format_of, need_pyarrow, new_writer, open_file, record_batches, widened, written
+from ._files import as_stored, count_rows, dictionaries, is_utf8, need_pyarrow, new_writer, open_file, record_batches, widened, written
+from ._formats import format_of
 from ._library import Error
 from ._model import Model, best_columns
 from ._parts import Parts, WriteError, digest, writing
@@ -27,16 +28,17 @@ def _text_of(value):
         return None, f"not UTF-8 from byte {error.start} on"
 
 
-def _checked(pyarrow, column):
+def _checked(pyarrow, path, column):
     """(texts, problems): what is not UTF-8, which files are not checked for, is null and has a problem."""
     try:
-        column.validate(full=True)
-        return column, pyarrow.nulls(len(column), pyarrow.string())
-    except pyarrow.ArrowInvalid:
-        if isinstance(column, pyarrow.DictionaryArray):
-            column = column.dictionary_decode()
-        texts, problems = zip(*map(_text_of, column.cast(pyarrow.large_binary()).to_pylist()))
-        return pyarrow.array(texts, pyarrow.large_string()), pyarrow.array(problems, pyarrow.string())
+        if is_utf8(pyarrow, column):
+            return column, pyarrow.nulls(len(column), pyarrow.string())
+    except pyarrow.ArrowInvalid as error:
+        raise Error(f"{path}: {error}", "FORMAT") from None
+    if isinstance(column, pyarrow.DictionaryArray):
+        column = column.dictionary_decode()
+    texts, problems = zip(*map(_text_of, column.cast(pyarrow.large_binary()).to_pylist()))
+    return pyarrow.array(texts, pyarrow.large_string()), pyarrow.array(problems, pyarrow.string())
 
 
 def _all_scores(pyarrow, model, texts, names):
@@ -105,8 +107,8 @@ def _answer(pyarrow, table, parts, said):
     saved, size = time.monotonic(), 0
     said(parts.rows)
     try:
-        for piece in _pieces(record_batches(pyarrow, table["source"], parts.rows, table["rows"])):
-            (texts, problems), before = _checked(pyarrow, piece[table["column"]]), table["model"].truncated
+        for piece in _pieces(record_batches(pyarrow, table["source"], parts.rows, table["rows"], table["column"])):
+            (texts, problems), before = _checked(pyarrow, table["source"], piece[table["column"]]), table["model"].truncated
             columns = [*_answered(pyarrow, table["model"], texts, table["added"]), problems]
             truncated = numpy.zeros(len(piece), numpy.int64)
             truncated[0] = table["model"].truncated - before

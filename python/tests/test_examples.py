@@ -54,6 +54,28 @@ def check(name):
 
 
 @test
+def without_arguments_they_say_what_they_need():
+    for path in sorted((ROOT / "examples/python").glob("*.py")):
+        packages = {"with_duckdb": "duckdb", "with_pandas": "pandas", "with_polars": "polars", "with_datasets": "datasets", "with_ray": "ray"}
+        if all(map(importlib.util.find_spec, ("pyarrow", packages.get(path.stem, "pyspark")))):
+            done = subprocess.run([sys.executable, path], capture_output=True, text=True, timeout=100)
+            assert done.returncode == 2 and done.stderr.startswith(f"usage: {path.name} MODEL IN.parquet OUT") and done.stderr.count("\n") == 1, done
+
+
+@test
+def a_frame_may_have_an_index_of_its_own():
+    has("pyarrow", "pandas")
+    import pandas
+    frame = pandas.DataFrame({"text": TEXTS}).iloc[::-7].query("text != ''")
+    source, out = HERE / "index.parquet", HERE / "index-out.parquet"
+    frame.to_parquet(source)
+    subprocess.run([sys.executable, ROOT / "examples/python/with_pandas.py", file("distilbert-classify"), source, out], check=True, timeout=100)
+    found, known = pandas.read_parquet(out), expected()
+    assert len(found) == len(frame) and found.index.equals(frame.index)
+    assert all(row.label == known[i][0] for i, row in found.iterrows())
+
+
+@test
 def polars():
     has("pyarrow", "polars")
     check("with_polars")

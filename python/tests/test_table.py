@@ -13,7 +13,7 @@ from harness import HERE, checkpoint, file, main, raises, retort, test
 
 import numpy
 
-from retort_cpu import Error, Model, _command, _files, _table, quantize, run_table
+from retort_cpu import Error, Model, _command, _files, _formats, _table, quantize, run_table
 
 try:
     import pyarrow
@@ -522,6 +522,64 @@ def a_run_starts_without_pandas():
     assert done.stdout == "False\n", done
 
 
+CUT = """
+import os, sys
+from retort_cpu import _files, _table
+_files.BATCH_ROWS = 100
+_table.run_table(*sys.argv[1:], progress=lambda _, done, total: os.truncate(sys.argv[2], 4096) if done >= 200 else None)
+"""
+
+
+@test
+def a_file_that_is_cut_short_meanwhile_is_an_error():
+    """A mapped one would end the process by a signal."""
+    model, source = file("distilbert-classify"), HERE / "short.arrow"
+    for write in (pyarrow.ipc.new_file, pyarrow.ipc.new_stream):
+        with pyarrow.OSFile(str(source), "wb") as sink, write(sink, table().schema) as writer:
+            writer.write_table(table(), 100)
+        done = subprocess.run([sys.executable, "-c", CUT, model, source, HERE / "short-out.arrow"], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 1 and f"retort_cpu._library.Error: {source}: " in done.stderr, done
+        shutil.rmtree(HERE / "short-out.arrow.parts")
+
+
+@test
+def texts_are_checked_once():
+    checked, whole = [], _files.is_utf8
+    for name in ("once.arrow", "once.parquet"):
+        source = str(HERE / name)
+        (pyarrow.feather.write_feather if name.endswith("arrow") else pyarrow.parquet.write_table)(table().slice(0, 3000), source)
+        opened = _files.open_file(pyarrow, source)[0]
+        _files.is_utf8 = _table.is_utf8 = lambda *given: checked.append(given[1].type) or whole(*given)
+        try:
+            for piece in _files.record_batches(pyarrow, source, 0, None, "text"):
+                _table._checked(pyarrow, source, piece["text"])
+        finally:
+            _files.is_utf8 = _table.is_utf8 = whole
+        assert checked.count(opened.field("text").type) == 1 and checked.count(pyarrow.int64()) == (name == "once.arrow"), checked
+        checked.clear()
+
+
+EARLY = """
+import os, signal
+os.kill(os.getpid(), signal.SIGINT)
+raise ImportError("not here")
+"""
+
+
+@test
+def an_interrupt_while_the_command_starts_ends_it_without_a_traceback():
+    folder = HERE / "early"
+    folder.mkdir()
+    (folder / "numpy.py").write_text(EARLY)
+    for start in (["-m", "retort_cpu"], ["-c", "from retort_cpu.__main__ import main; main()"]):
+        done = subprocess.run([sys.executable, *start, "run", "-i", "a.parquet", "-o", "b.parquet"], capture_output=True, text=True, timeout=100,
+                              env={**os.environ, "PYTHONPATH": f"{folder}:{os.environ['PYTHONPATH']}"})
+        assert done.returncode == -2 and done.stderr == "", done
+        done = subprocess.run([sys.executable, *start, "--version"], capture_output=True, text=True, timeout=100,
+                              env={**os.environ, "PYTHONPATH": f"{folder}:{os.environ['PYTHONPATH']}"})
+        assert done.returncode == 0 and done.stderr == "", done  # no other verb needs NumPy
+
+
 @test
 def an_old_feather_file_is_named():
     (HERE / "old.feather").write_bytes(b"FEA1" + bytes(60) + b"FEA1")
@@ -531,7 +589,7 @@ def an_old_feather_file_is_named():
 def command(*arguments, code=0, process=False, **environment):
     """What it prints; in this process, as each start takes half a second, unless it says otherwise."""
     arguments = ["run", *map(str, arguments)]
-    if process or environment or not _command.is_ours(arguments):
+    if process or environment or not _formats.is_ours(arguments):
         done = subprocess.run([sys.executable, "-m", "retort_cpu", *arguments], capture_output=True, text=True, timeout=300,
                               env={**os.environ, **environment})
         found, printed, said = done.returncode, done.stdout, done.stderr
