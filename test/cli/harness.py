@@ -143,7 +143,18 @@ def close(a, b, tolerance=2e-5):
     assert abs(a - b) <= tolerance, f"{a} is not {b}"
 
 
-def wait_until(condition, what, seconds=30):
+def undisturbed(attempt, tries=5):
+    """The result of an attempt to see what a machine shows that nothing holds up. What else runs there spoils some, a fault all."""
+    while True:
+        tries -= 1
+        try:
+            return attempt()
+        except AssertionError:
+            if tries == 0:
+                raise
+
+
+def wait_until(condition, what, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s: {what}"

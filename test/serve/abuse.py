@@ -96,8 +96,8 @@ def answers_that_nobody_reads_pin_little():
 
 @test
 def readers_that_stall_are_cut_off():
-    with Server(SMALL, "--read-timeout", 1) as server, deaf(server, "/tokenize", {"inputs": "a b " * 50000}) as stalled:
-        wait_until(lambda: rejected(server, "slow_client") == 1, "it is cut off", 20)
+    with Server(SMALL, "--read-timeout", 4) as server, deaf(server, "/tokenize", {"inputs": "a b " * 50000}) as stalled:
+        wait_until(lambda: rejected(server, "slow_client") == 1, "it is cut off")
         wait_until(lambda: held(server) < 1 << 20, "what it held is given back")
         data = b""
         with contextlib.suppress(OSError):
@@ -162,7 +162,6 @@ def order_of_answers(server, first, second):
     with server.socket() as a, server.socket() as b:
         a.sendall(first)
         b.sendall(second)
-        b.settimeout(60)
         assert b.recv(4096).startswith(b"HTTP/1.1 200")
         a.setblocking(False)
         try:
@@ -178,8 +177,8 @@ def long_bodies_hold_up_nobody():
         for path, body in (("/tokenize", {"inputs": "ab cd " * 330000}), ("/predict", {"inputs": "\uac01" * 600000}),
                            ("/rerank", {"query": "a b " * 200000, "texts": ["%d" % i for i in range(128)]}),
                            ("/predict", {"inputs": [["x y z " * 2500]] * 120})):
-            orders = {order_of_answers(server, request(path, body), live) for _ in range(3)}
-            assert "second" in orders, (path, orders)
+            # A busy machine may let this client see both answers at once.
+            assert any(order_of_answers(server, request(path, body), live) == "second" for _ in range(10)), path
 
 
 @test

@@ -15,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 
 sys.dont_write_bytecode = True
@@ -81,11 +80,14 @@ def redispatched():
     return next(int(row["wredis"]) for row in (dict(zip(head, line)) for line in lines) if row["# pxname"] == "replicas" and row["svname"] == "BACKEND")
 
 
-def disturb(replicas, began):
-    """Kills the first, drains the second, reloads the third, while the load goes on."""
-    killed, drained, reloaded, _ = replicas
-    for after, replica, sent in ((2.5, killed, signal.SIGKILL), (4, drained, signal.SIGTERM), (5.5, reloaded, signal.SIGHUP)):
-        time.sleep(max(0, began + after - time.monotonic()))
+def disturb(replicas):
+    """Kills the first with requests in its queue, drains the second, reloads the third, while the load goes on: each after a quarter
+    of what the fourth is going to answer."""
+    killed, drained, reloaded, steady = replicas
+    before, share = steady.metric("retort_texts_total"), RATE * SECONDS / 4
+    for quarter, replica, sent in ((1, killed, signal.SIGKILL), (2, drained, signal.SIGTERM), (3, reloaded, signal.SIGHUP)):
+        wait_until(lambda: steady.metric("retort_texts_total") - before >= quarter * share / 4, "the load goes on")
+        wait_until(lambda: replica.metric("retort_queue_requests") > 0, "something waits in it")
         replica.process.send_signal(sent)
     wait_until(lambda: reloaded.metric("retort_reloads_total") == 1, "the model is loaded anew")
     assert drained.process.wait(timeout=TIMEOUT) == 0, "the drained replica did not end with 0"
@@ -95,10 +97,9 @@ def disturbed_load(replicas):
     """What `retort load` found, what the proxy answers after it, and what it asked again."""
     data = file("texts.txt", "\n".join(TEXTS) + "\n")
     with proxied(replicas) as url:
-        began = time.monotonic()
         with subprocess.Popen([RETORT, "load", url, "--rate", str(RATE), "--duration", str(SECONDS), "--warmup", "1", "--data", data,
                                "--check", "--json"], stdout=subprocess.PIPE) as load:
-            disturb(replicas, began)
+            disturb(replicas)
             found = json.loads(load.stdout.read())
         return found, [predict(url, text) for text in TEXTS], redispatched()
 

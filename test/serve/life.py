@@ -238,9 +238,9 @@ def a_slow_reader_of_one_model_does_not_hold_up_the_next():
 
 @test
 def slow_readers_are_cut_off_while_it_drains():
-    with Server(SMALL, "--drain-timeout", 60, "--read-timeout", 1) as server, slow_reader(server):
+    with Server(SMALL, "--drain-timeout", 60, "--read-timeout", 4) as server, slow_reader(server):
         server.process.send_signal(TERM)
-        ends(server, 3)
+        ends(server, 6)
 
 
 # ---- Logs and pipes ----

@@ -13,7 +13,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "cli"))
-from harness import GOLDEN, HERE, RETORT, Skip, checkpoint, close, fails, file, folder, main, model, retort, rows, test, wait_until, with_infinite_word, with_labels  # noqa: F401
+from harness import GOLDEN, HERE, RETORT, Skip, checkpoint, close, fails, file, folder, main, model, retort, rows, test, undisturbed, wait_until, with_infinite_word, with_labels  # noqa: F401
 
 TIMEOUT = 120  # of one answer, sanitizers included
 

@@ -116,7 +116,7 @@ def trickled_heads_and_bodies():
         for name, data in starts.items():
             open_ones[name] = server.socket()
             open_ones[name].sendall(data)
-        while open_ones and time.monotonic() - began < 15:
+        while open_ones and time.monotonic() - began < 60:
             time.sleep(0.2)
             for name, connection in list(open_ones.items()):
                 try:
