@@ -17,7 +17,7 @@ import time
 import xml.etree.ElementTree
 
 sys.dont_write_bytecode = True
-from harness import EXAMPLES, GOLDEN, HERE, RETORT, ROOT, Skip, checkpoint, close, fails, file, main, model, retort, rows, test, with_infinite_word
+from harness import EXAMPLES, GOLDEN, HERE, RETORT, ROOT, Skip, checkpoint, close, fails, file, main, model, retort, rows, test, undisturbed, with_infinite_word
 
 VERBS = ["import", "info", "explain", "run", "tokenize", "eval", "compare", "optimize", "train", "tune", "quantize", "dequantize", "bench", "serve", "load", "doctor", "help", "version"]
 
@@ -98,21 +98,24 @@ def neighbours_are_seen():
     assert {"others", "steal", "load", "pressure", "advice"} <= set(busy)
     if busy["others"] is None:
         raise Skip("the system does not say how busy its CPUs are")
-    loop = "import os, sys, time\nos.sched_setaffinity(0, [int(sys.argv[1])])\nend = time.monotonic() + 20\nwhile time.monotonic() < end: pass"
+    loop = "import os, sys, time\nos.sched_setaffinity(0, [int(sys.argv[1])])\nend = time.monotonic() + 300\nwhile time.monotonic() < end: pass"
     loops = [subprocess.Popen([sys.executable, "-c", loop, str(cpu)]) for cpu in os.sched_getaffinity(0)]
-    try:
-        time.sleep(0.5)  # until they run
+    bench = ("bench", model("distilbert-classify"), "--batch", "1", "--seq", "16", "--seconds", "0.3", "--threads", "1")
+
+    def look():
         seen = rows("doctor")[0]["busy"]
         text = retort("doctor")[0].decode()
-        line = rows("bench", model("distilbert-classify"), "--batch", "1", "--seq", "16", "--seconds", "0.3", "--threads", "1")[0]
-        table = retort("bench", model("distilbert-classify"), "--batch", "1", "--seq", "16", "--seconds", "0.3", "--threads", "1")[0].decode()
+        assert seen["others"] + seen["steal"] > 0.5 and seen["advice"] and "advice      " in text, seen
+        line = rows(*bench)[0]
+        assert line["others"] + line["steal"] > 0.2, line
+        assert retort(*bench)[0].decode().splitlines()[-1].startswith("other processes used ")
+    try:
+        time.sleep(0.5)  # until they run
+        undisturbed(look)
     finally:
         for process in loops:
             process.kill()
             process.wait()
-    assert seen["others"] + seen["steal"] > 0.5 and seen["advice"] and "advice      " in text, seen
-    assert line["others"] + line["steal"] > 0.2, line
-    assert table.splitlines()[-1].startswith("other processes used ")
 
 
 @test
@@ -440,7 +443,7 @@ def models_by_name():
     assert twice.count("/no/where") == 1, "a folder is named once"
     data = file("named.tsv", "sentence\tlabel\ngood\t0\nbad\t1\n")
     assert rows("eval", "tiny", "--data", data, "--reference", "tiny", env=here)[0]["kl"] == 0
-    for verb in (["info"], ["run"], ["explain"], ["tokenize"], ["bench"], ["serve"]):
+    for verb in (["info"], ["run"], ["explain"], ["tokenize"], ["bench"], ["serve", "--port", "0"]):
         error = fails(3, "no other.retort in /nowhere, ", *verb, "other", env=here)
         assert str(folder) in error and "share/retort/models" in error and error.count("\n") == 1
         assert "retort/models" not in fails(3, "other.retort: ", *verb, "other.retort", env=here)
@@ -448,7 +451,7 @@ def models_by_name():
         assert "hf download" not in fails(3, "no-folder/a.retort: ", *verb, "no-folder/a.retort")
     shutil.copy(RETORT, folder / "retort")  # beside it are no models, as in the Python package
     there = {**os.environ, "LD_LIBRARY_PATH": str(pathlib.Path(RETORT).resolve().parents[1])}
-    alone = subprocess.run([folder / "retort", "run", "a good film"], capture_output=True, text=True, env=there, timeout=60)
+    alone = subprocess.run([folder / "retort", "run", "a good film"], capture_output=True, text=True, env=there, timeout=300)
     assert alone.returncode in (0, 3) and (alone.returncode == 0 or "pip install retort-cpu-sentiment" in alone.stderr), alone
 
 
@@ -763,9 +766,12 @@ def bench():
     texts = rows("bench", path, "--data", data, "--batch", "7", "--seconds", "0.01")[0]
     assert texts["tokens"] == 20 * (6 + 3) and texts["ms_total"] > 0 and texts["sentences_per_s"] > 0
     same = file("same.tsv", "sentence\n" + "a very good film\n" * 3000)
-    once, each = (rows("bench", path, "--data", same, "--batch", "3000", "--seconds", "0.05", *flags)[0]["ms_total"]
-                  for flags in ([], ["--keep-duplicates"]))
-    assert each > 4 * once, "equal texts of a batch are computed once"
+
+    @undisturbed
+    def equal_texts_of_a_batch_are_computed_once():
+        once, each = (rows("bench", path, "--data", same, "--batch", "3000", "--seconds", "0.05", *flags)[0]["ms_total"]
+                      for flags in ([], ["--keep-duplicates"]))
+        assert each > 4 * once, (each, once)
     padded = rows("bench", path, "--data", data, "--batch", "7", "--seconds", "0", "--pad")[0]
     assert (texts["padding"], padded["tokens"], padded["padding"]) == (0, texts["tokens"], 20 * (6 - 3))
     alone = rows("bench", path, "--data", data, "--batch", "1", "--seconds", "0", "--pad")[0]
@@ -792,7 +798,6 @@ def output_that_cannot_be_written():
         with open("/dev/full", "wb") as full:
             done = subprocess.run([RETORT, "doctor"], stdout=full, stderr=subprocess.PIPE)
         assert done.returncode == 1 and b"cannot write" in done.stderr
-    started = time.monotonic()
     with subprocess.Popen([RETORT, "run", model("distilbert-classify")], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.close()
         try:
@@ -800,8 +805,7 @@ def output_that_cannot_be_written():
             process.stdin.close()
         except BrokenPipeError:
             pass
-        assert process.wait() == 1
-    assert time.monotonic() - started < 60
+        assert process.wait(300) == 1
 
 
 def limited(size, *args):

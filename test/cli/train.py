@@ -15,7 +15,7 @@ import time
 import xml.etree.ElementTree
 
 sys.dont_write_bytecode = True
-from harness import EXAMPLES, HERE, RETORT, checkpoint, fails, file, folder, main, model, retort, rows, test
+from harness import EXAMPLES, HERE, RETORT, checkpoint, fails, file, folder, main, model, retort, rows, test, undisturbed
 
 GOOD = ["good film", "very good acting", "the film was good", "great play", "great acting and good film"]
 BAD = ["bad film", "not good", "the acting was bad", "very bad play", "bad acting and bad film"]
@@ -247,7 +247,7 @@ def interrupted():
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert json.loads(process.stdout.readline())["event"] == "epoch"
     process.send_signal(signal.SIGINT)
-    out, said = process.communicate(timeout=60)
+    out, said = process.communicate(timeout=300)
     assert process.returncode == 0 and b"interrupted at step" in said and b"has the best so far" in said, said
     assert b"with --resume goes on" in said and pathlib.Path(f"{output}.checkpoint").exists(), said
     done = json.loads(out.splitlines()[-1])
@@ -263,12 +263,16 @@ def resumed():
     flags = ["train", checkpoint("bert-embed"), "--data", data, "--dev", data, "--batch", "2", "--steps", "2000", "--minutes", "0.001"]
     retort(*flags, "-o", HERE / "whole.retort")
     saved = pathlib.Path(f"{output}.checkpoint")
-    process = subprocess.Popen([RETORT, *map(str, flags), "-o", output], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while process.poll() is None and not saved.exists():
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
-    assert saved.exists() and not output.exists()
+
+    @undisturbed
+    def killed():
+        output.unlink(missing_ok=True)
+        process = subprocess.Popen([RETORT, *map(str, flags), "-o", output], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while process.poll() is None and not saved.exists():
+            time.sleep(0.001)
+        process.kill()
+        process.communicate()
+        assert saved.exists() and not output.exists()
     retort(*flags, "-o", output, "--resume")
     assert output.read_bytes() == (HERE / "whole.retort").read_bytes() and not list(HERE.glob("resumed.retort.*"))
     fails(3, "there is no checkpoint", *flags, "-o", output, "--resume")

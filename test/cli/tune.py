@@ -68,9 +68,12 @@ def start(folder, *more):
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for(what, seconds=60):
-    end = time.time() + seconds
-    while time.time() < end:
+AT_ONCE = "0.01s"  # a budget for the first candidate, which is always tried, and no other
+
+
+def wait_for(what, seconds=200):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
         found = what()
         if found:
             return found
@@ -85,11 +88,23 @@ def children_of(process):
         return []
 
 
+def of_process(pid, name):
+    """A file of /proc; empty once the process is no more."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""
+
+
+def something_is_done(folder):
+    return (HERE / folder / "tune.json").exists() and any(trial["status"] == "done" for trial in state(folder)["trials"])
+
+
 @test
 def fastest_above_a_floor_within_a_budget():
-    start_time = time.time()
-    out, error = retort("tune", floats(), "--data", data(), "--floor", "9", "--budget", "15s", "-o", HERE / "first")
-    assert SANITIZED or time.time() - start_time < 60, "the budget was 15 s"
+    """Whole, this search takes minutes on any machine."""
+    out, error = retort("tune", floats(), "--data", data(), "--floor", "9", "--budget", "4s", "-o", HERE / "first")
+    assert "the time is over, and not everything was tried" in error, error
     lines = out.decode().splitlines()
     assert "x smaller)" in lines[0] and "points (95 %: >= " in lines[0] and "test opened once" in lines[0], lines
     assert lines[-1].startswith("serve it: retort serve "), lines
@@ -169,7 +184,7 @@ def what_is_remade_by_the_commands_has_the_same_bytes():
 @test
 def without_labels_the_floor_is_agreement():
     texts = file("unlabelled.tsv", "sentence\n" + "".join(text + "\n" for text, _ in ROWS))
-    retort("tune", floats(), "--data", texts, "--floor", "20", "--budget", "10s", "-o", HERE / "unlabelled")
+    retort("tune", floats(), "--data", texts, "--floor", "20", "--budget", AT_ONCE, "-o", HERE / "unlabelled")
     s = state("unlabelled")
     assert s["metric"] == "agreement" and any(claim["proven"] for claim in s["claims"]), s["claims"]
     assert all("changed" in d and not {"confusion", "ece", "mcnemar"} & set(d) for d in s["details"].values()), s["details"]
@@ -180,7 +195,7 @@ def without_labels_the_floor_is_agreement():
 @in_time
 def what_is_not_proven_is_not_given():
     """53 rows cannot show a loss below a tenth of a point."""
-    out, error = retort("tune", floats(), "--data", data(), "--floor", "0.1", "--budget", "8s", "-o", HERE / "strict", code=4)
+    out, error = retort("tune", floats(), "--data", data(), "--floor", "0.1", "--budget", AT_ONCE, "-o", HERE / "strict", code=4)
     assert out == b"" and "nothing is shown to lose less than 0.1 points: nearest is 'dense-" in error, error
     assert not list((HERE / "strict").glob("*.retort")), "a model was given"
 
@@ -190,7 +205,7 @@ def what_is_not_proven_is_not_given():
 def a_candidate_slower_or_larger_than_the_input_is_never_returned():
     """The input is the smallest form already: what is larger is left out, with the reason."""
     small = ROOT / "models/sentiment.retort"
-    out, error = retort("tune", small, "--data", data(), "--floor", "9", "--budget", "6s", "-o", HERE / "integers", code=4)
+    out, error = retort("tune", small, "--data", data(), "--floor", "9", "--budget", AT_ONCE, "-o", HERE / "integers", code=4)
     assert "dense-int8: left out: larger than the input" in error, error
     assert out == b"" and "nothing was made that is neither slower nor larger" in error, error
     assert all(trial["status"] != "done" or trial["form"] == "float" for trial in state("integers")["trials"])
@@ -199,10 +214,12 @@ def a_candidate_slower_or_larger_than_the_input_is_never_returned():
 @test
 @in_time
 def a_crash_in_one_trial_costs_one_trial():
-    tuning = start("crash", "--floor", "9", "--budget", "25s")
-    victim = wait_for(lambda: [pid for pid in children_of(tuning) if b"w4e2" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()])
+    tuning = start("crash", "--floor", "9", "--budget", "10m")
+    victim = wait_for(lambda: [pid for pid in children_of(tuning) if b"w4e2" in of_process(pid, "cmdline")])
     os.kill(victim[0], signal.SIGKILL)
-    out, error = tuning.communicate(timeout=200)
+    wait_for(lambda: any(trial["status"] == "failed" for trial in state("crash")["trials"]))
+    tuning.send_signal(signal.SIGINT)
+    out, error = tuning.communicate(timeout=300)
     assert tuning.returncode == 0, error
     assert "dense-w4e2: failed: 'retort quantize' was ended by signal 9" in error, error
     trials = {trial["name"]: trial for trial in state("crash")["trials"]}
@@ -215,16 +232,15 @@ def a_crash_in_one_trial_costs_one_trial():
 def killed_at_any_second_keeps_the_best():
     """SIGKILL: the trial ends with it, the state and the best so far are whole, and the same command goes on without repeating
     what is done."""
-    tuning = start("killed", "--floor", "9", "--budget", "40s")
-    done = lambda: (HERE / "killed/tune.json").exists() and any(t["status"] == "done" for t in state("killed")["trials"])
-    wait_for(done)
+    tuning = start("killed", "--floor", "9", "--budget", "10m")
+    wait_for(lambda: something_is_done("killed"))
     trial = wait_for(lambda: children_of(tuning))[0]
     os.kill(tuning.pid, signal.SIGKILL)
     tuning.communicate()
-    wait_for(lambda: not pathlib.Path(f"/proc/{trial}").exists() or "(zombie)" in pathlib.Path(f"/proc/{trial}/status").read_text())
+    wait_for(lambda: of_process(trial, "status") == b"" or b"(zombie)" in of_process(trial, "status"))
     best = next(t for t in state("killed")["trials"] if t["status"] == "done")
     retort("info", best["file"])
-    out, error = retort("tune", floats(), "--data", data(), "--floor", "9", "--budget", "5s", "-o", HERE / "killed")
+    out, error = retort("tune", floats(), "--data", data(), "--floor", "9", "--budget", "1s", "-o", HERE / "killed")
     assert f"{best['name']}: " not in error and "test opened once" in out.decode(), error
 
 
@@ -232,9 +248,9 @@ def killed_at_any_second_keeps_the_best():
 @in_time
 def interrupted_it_tests_the_best_so_far():
     tuning = start("interrupted", "--floor", "9", "--budget", "10m")
-    wait_for(lambda: (HERE / "interrupted/tune.json").exists() and any(t["status"] == "done" for t in state("interrupted")["trials"]))
+    wait_for(lambda: something_is_done("interrupted"))
     tuning.send_signal(signal.SIGINT)
-    out, error = tuning.communicate(timeout=120)
+    out, error = tuning.communicate(timeout=300)
     assert tuning.returncode == 0 and "test opened once" in out, (tuning.returncode, error)
 
 
@@ -252,17 +268,17 @@ def floors_and_budgets_that_make_no_sense():
 
 
 @test
-def a_budget_of_a_second():
+def a_budget_that_is_over_at_once():
     """The first candidate and the test are always done."""
-    out, error = retort("tune", floats(), "--data", data(), "--floor", "9", "--budget", "1s", "-o", HERE / "second")
-    assert "test opened once" in out.decode() and len([t for t in state("second")["trials"] if t["status"] == "done"]) == 1, error
+    out, error = retort("tune", floats(), "--data", data(), "--floor", "9", "--budget", AT_ONCE, "-o", HERE / "at-once")
+    assert "test opened once" in out.decode() and len([t for t in state("at-once")["trials"] if t["status"] == "done"]) == 1, error
     assert "the time is over, and not everything was tried" in error, error
 
 
 @test
 def rows_that_the_test_has_too_are_told_and_dropped():
     both = file("both.tsv", tsv(ROWS[:30]))
-    error = retort("tune", floats(), "--data", data(), "--test", both, "--floor", "30", "--budget", "1s", "-o", HERE / "overlap")[1]
+    error = retort("tune", floats(), "--data", data(), "--test", both, "--floor", "30", "--budget", AT_ONCE, "-o", HERE / "overlap")[1]
     assert f"30 rows of '{data()}' are also in '{both}': dropped" in error, error
     assert state("overlap")["split"]["overlap"] == 30
 
@@ -272,13 +288,13 @@ def too_few_rows_one_class_and_labels_unseen():
     few = file("few.tsv", tsv(ROWS[:9]))
     fails(3, "9 rows: at least 12 are needed", "tune", floats(), "--data", few, "-o", HERE / "few")
     twenty = file("twenty.tsv", tsv(ROWS[:20]))
-    out, error = retort("tune", floats(), "--data", twenty, "--budget", "1s", "-o", HERE / "twenty", code=4)
+    out, error = retort("tune", floats(), "--data", twenty, "--budget", AT_ONCE, "-o", HERE / "twenty", code=4)
     assert "6 sealed rows cannot show a loss below 50.0 points" in error, error
     one = file("one.tsv", tsv([row for row in ROWS if row[1] == 1]))
-    error = retort("tune", floats(), "--data", one, "--floor", "30", "--budget", "1s", "-o", HERE / "one")[1]
+    error = retort("tune", floats(), "--data", one, "--floor", "30", "--budget", AT_ONCE, "-o", HERE / "one")[1]
     assert "all rows that select have one label" in error, error
     odd = file("odd.tsv", tsv([(text, "maybe") for text, _ in ROWS]))
-    fails(3, "label 'maybe': the model has no such label", "tune", floats(), "--data", odd, "--budget", "1s", "-o", HERE / "odd")
+    fails(3, "label 'maybe': the model has no such label", "tune", floats(), "--data", odd, "--budget", AT_ONCE, "-o", HERE / "odd")
 
 
 def screen(data, columns):
