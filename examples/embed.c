@@ -1,21 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The similarity of two sentences: embed MODEL.retort SENTENCE SENTENCE */
+ * The similarity of two sentences, as the model measures it: embed MODEL.retort SENTENCE SENTENCE */
 #include <retort.h>
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static double cosine(const float *a, const float *b, size_t n) {
-    double ab = 0, aa = 0, bb = 0;
-    for (size_t i = 0; i < n; i++) {
-        ab += (double)a[i] * b[i];
-        aa += (double)a[i] * a[i];
-        bb += (double)b[i] * b[i];
-    }
-    return ab / sqrt(aa * bb);
-}
 
 static retort_status compare(retort_session *session, const retort_model *model, char **texts,
                              retort_error *err) {
@@ -27,7 +16,7 @@ static retort_status compare(retort_session *session, const retort_model *model,
     retort_text batch[2] = {{.text = texts[0], .length = strlen(texts[0])},
                             {.text = texts[1], .length = strlen(texts[1])}};
     retort_status status = retort_embed(session, batch, 2, vectors, 2 * size, err);
-    if (status == RETORT_OK) printf("%.4f\n", cosine(vectors, vectors + size, size));
+    if (status == RETORT_OK) printf("%.4f\n", retort_similarity(model, vectors, vectors + size, size));
     free(vectors);
     return status;
 }

@@ -386,7 +386,7 @@ RETORT_API retort_status retort_model_restriction(const retort_model *model, ret
  * is put before a text. `text` may be NULL. */
 RETORT_API const char *retort_model_prompt(const retort_model *model, size_t index, const char **text);
 /* Similarity of two vectors [n] of an embedding model, whole or cut to their first n numbers, by its similarity_fn_name: cosine, dot product, or
- * negative euclidean or manhattan distance. */
+ * negative euclidean or manhattan distance. NaN if an argument is NULL. */
 RETORT_API double retort_similarity(const retort_model *model, const float *a, const float *b, size_t n);
 /* Warning `index` from the import of the model, NULL beyond the last one. */
 RETORT_API const char *retort_model_warning(const retort_model *model, size_t index);
@@ -700,7 +700,7 @@ typedef struct retort_spans {
 RETORT_API void retort_spans_free(retort_spans *spans);
 
 /* The tokens of a text for retort_tag, retort_answer or retort_fill, made in advance by any thread: it then knows
- * what the text costs, and the text is not tokenised again. The text must be the same for both calls. */
+ * what the text costs, and the text is not tokenised again. Text and model must be the same for both calls. */
 typedef struct retort_windows retort_windows;
 typedef struct retort_windows_info {
     size_t size;

@@ -409,6 +409,7 @@ const char *retort_model_prompt(const retort_model *model, size_t index, const c
 }
 
 double retort_similarity(const retort_model *model, const float *a, const float *b, size_t n) {
+    if (model == NULL || (n > 0 && (a == NULL || b == NULL))) return (double)NAN;
     return rt_similarity_of(model->config.sentences.similarity, a, b, n);
 }
 
@@ -459,6 +460,15 @@ retort_status retort_model_draw(const retort_model *model, const retort_draw_opt
 
 /* ---- Tokens ---- */
 
+/* *o: the caller's options. */
+static retort_status read_tokenize_options(const char *call, const retort_tokenize_options *options,
+                                           retort_tokenize_options *o, retort_error *err) {
+    retort_status status = rt_read_tokenize_options(call, options, o, err);
+    if (status == RETORT_OK && (unsigned)o->side > RETORT_SIDE_RIGHT)
+        return bad(err, call, "the side is not one of retort_side");
+    return status;
+}
+
 retort_status retort_tokenize(const retort_model *model, const retort_text *text,
                               const retort_tokenize_options *options, retort_tokens *out, retort_error *err) {
     retort_tokenize_options o;
@@ -466,7 +476,7 @@ retort_status retort_tokenize(const retort_model *model, const retort_text *text
         return bad(err, "tokenize", "model, text and out must be given");
     }
     if (!is_text(text)) return bad(err, "tokenize", "the text is NULL");
-    retort_status status = rt_read_tokenize_options("tokenize", options, &o, err);
+    retort_status status = read_tokenize_options("tokenize", options, &o, err);
     if (status != RETORT_OK) return status;
     int64_t length = o.max_length < 0 ? model->config.max_length : o.max_length;
     rt_encode_options encode = {.max_length = (size_t)length,
@@ -524,7 +534,7 @@ retort_status retort_encode(retort_encoder *encoder, const retort_text *text,
         return bad(err, "encode", "encoder, text, ids, types and count must be given");
     }
     if (!is_text(text)) return bad(err, "encode", "the text is NULL");
-    retort_status status = rt_read_tokenize_options("encode", options, &o, err);
+    retort_status status = read_tokenize_options("encode", options, &o, err);
     if (status != RETORT_OK) return status;
     return rt_tokenizing_encode(encoder, text, &o, ids, types, capacity, count, err);
 }
@@ -533,7 +543,7 @@ retort_status retort_encoder_unpooled(retort_encoder *encoder, const retort_toke
                                       size_t *count, retort_error *err) {
     retort_tokenize_options o;
     if (encoder == NULL || count == NULL) return bad(err, "encode", "encoder and count must be given");
-    retort_status status = rt_read_tokenize_options("encode", options, &o, err);
+    retort_status status = read_tokenize_options("encode", options, &o, err);
     return status == RETORT_OK ? rt_tokenizing_unpooled(encoder, &o, count, err) : status;
 }
 
@@ -658,9 +668,10 @@ void retort_windows_free(retort_windows *windows) {
     free(windows);
 }
 
-/* New windows of a text for a model of this task, to be filled. */
-static retort_status new_windows(const char *call, retort_windows **out, retort_encoder *encoder,
-                                 const retort_text *text, retort_task task, retort_error *err) {
+/* New windows of a text for a model of this task, to be filled; *out is theirs. */
+static retort_status new_windows(const char *call, retort_windows **made, retort_windows **out,
+                                 retort_encoder *encoder, const retort_text *text, retort_task task,
+                                 retort_error *err) {
     if (out == NULL || encoder == NULL || text == NULL) {
         return bad(err, call, "out, encoder and text must be given");
     }
@@ -668,15 +679,31 @@ static retort_status new_windows(const char *call, retort_windows **out, retort_
     if (rt_tokenizing_model(encoder)->config.task != task) {
         return bad(err, call, "the model was made for another task");
     }
-    *out = rt_calloc(1, sizeof **out);
-    return *out != NULL ? RETORT_OK : rt_fail_nomem(err, sizeof **out);
+    *made = rt_calloc(1, sizeof **made);
+    return *made != NULL ? RETORT_OK : rt_fail_nomem(err, sizeof **made);
 }
 
-static retort_status end_windows(retort_windows **out, retort_status status) {
-    if (status == RETORT_OK) return RETORT_OK;
-    retort_windows_free(*out);
-    *out = NULL;
+static retort_status end_windows(retort_windows **out, retort_windows *made, const retort_model *model,
+                                 const retort_text *text, retort_status status) {
+    if (status == RETORT_OK) {
+        made->model = model;
+        made->length = text->length;
+        made->pair_length = text->pair_length;
+        *out = made;
+    } else {
+        retort_windows_free(made);
+    }
     return status;
+}
+
+/* Their ids and offsets are read without further checks. */
+static retort_status check_windows(const char *call, const retort_windows *windows,
+                                   const retort_session *session, const retort_text *text,
+                                   retort_error *err) {
+    if (windows == NULL || (windows->model == rt_session_model(session) && windows->length == text->length &&
+                            windows->pair_length == text->pair_length))
+        return RETORT_OK;
+    return bad(err, call, "the windows were made of another text, or with another model");
 }
 
 /* *o: the caller's options. */
@@ -692,13 +719,15 @@ static retort_status read_tag_options(const retort_tag_options *options, retort_
 retort_status retort_tag_windows(retort_windows **out, retort_encoder *encoder, const retort_text *text,
                                  const retort_tag_options *options, bool special_as_text, retort_error *err) {
     retort_tag_options o;
+    retort_windows *made = NULL;
     retort_status status = read_tag_options(options, &o, err);
-    if (status == RETORT_OK) status = new_windows("tag", out, encoder, text, RETORT_TASK_TAG, err);
+    if (status == RETORT_OK) status = new_windows("tag", &made, out, encoder, text, RETORT_TASK_TAG, err);
     if (status != RETORT_OK) return status;
     rt_encode_options encode = rt_tokenizing_options(encoder, special_as_text);
-    encode.truncated = &(*out)->truncated;
-    const rt_tokenizer *tokenizer = rt_tokenizing_model(encoder)->tokenizer;
-    return end_windows(out, rt_tag_windows(tokenizer, encode, text, &o, *out, err));
+    encode.truncated = &made->truncated;
+    const retort_model *model = rt_tokenizing_model(encoder);
+    status = rt_tag_windows(model->tokenizer, encode, text, &o, made, err);
+    return end_windows(out, made, model, text, status);
 }
 
 retort_status retort_tag(retort_session *session, const retort_text *texts, size_t n,
@@ -709,7 +738,8 @@ retort_status retort_tag(retort_session *session, const retort_text *texts, size
     if (status != RETORT_OK) return status;
     if (out == NULL) return bad(err, "tag", "out is NULL");
     if (o.windows != NULL && n != 1) return bad(err, "tag", "windows are those of one text");
-    return rt_tag(session, texts, n, &o, out, err);
+    status = check_windows("tag", o.windows, session, texts, err);
+    return status == RETORT_OK ? rt_tag(session, texts, n, &o, out, err) : status;
 }
 
 void retort_spans_free(retort_spans *spans) {
@@ -733,14 +763,16 @@ retort_status retort_answer_windows(retort_windows **out, retort_encoder *encode
                                     const retort_answer_options *options, bool special_as_text,
                                     retort_error *err) {
     retort_answer_options o;
+    retort_windows *made = NULL;
     retort_status status = read_answer_options(options, &o, err);
     if (status == RETORT_OK && text != NULL && text->pair == NULL)
         return bad(err, "answer", "the text has no pair, the context");
-    if (status == RETORT_OK) status = new_windows("answer", out, encoder, text, RETORT_TASK_ANSWER, err);
+    if (status == RETORT_OK)
+        status = new_windows("answer", &made, out, encoder, text, RETORT_TASK_ANSWER, err);
     if (status != RETORT_OK) return status;
     rt_encode_options encode = rt_tokenizing_options(encoder, special_as_text);
     const retort_model *model = rt_tokenizing_model(encoder);
-    return end_windows(out, rt_answer_windows(model, encode, text, &o, *out, err));
+    return end_windows(out, made, model, text, rt_answer_windows(model, encode, text, &o, made, err));
 }
 
 retort_status retort_answer(retort_session *session, const char *question, size_t question_length,
@@ -753,17 +785,20 @@ retort_status retort_answer(retort_session *session, const char *question, size_
     }
     retort_status status = check_texts("answer", session, RETORT_TASK_ANSWER, &text, 1, err);
     if (status == RETORT_OK) status = read_answer_options(options, &o, err);
+    if (status == RETORT_OK) status = check_windows("answer", o.windows, session, &text, err);
     return status == RETORT_OK ? rt_answer_text(session, &text, &o, out, err) : status;
 }
 
 retort_status retort_fill_windows(retort_windows **out, retort_encoder *encoder, const retort_text *text,
                                   retort_error *err) {
-    retort_status status = new_windows("fill", out, encoder, text, RETORT_TASK_FILL, err);
+    retort_windows *made = NULL;
+    retort_status status = new_windows("fill", &made, out, encoder, text, RETORT_TASK_FILL, err);
     if (status != RETORT_OK) return status;
     rt_encode_options encode = rt_tokenizing_options(encoder, false);
-    encode.truncated = &(*out)->truncated;
-    const rt_tokenizer *tokenizer = rt_tokenizing_model(encoder)->tokenizer;
-    return end_windows(out, rt_fill_windows(tokenizer, encode, text, *out, err));
+    encode.truncated = &made->truncated;
+    const retort_model *model = rt_tokenizing_model(encoder);
+    status = rt_fill_windows(model->tokenizer, encode, text, made, err);
+    return end_windows(out, made, model, text, status);
 }
 
 retort_status retort_fill(retort_session *session, const retort_text *text, size_t k,
@@ -772,8 +807,13 @@ retort_status retort_fill(retort_session *session, const retort_text *text, size
     retort_fill_options o;
     if (text == NULL || masks == NULL) return bad(err, "fill", "text and masks must be given");
     if (guesses == NULL && k > 0 && max_masks > 0) return bad(err, "fill", "guesses is NULL");
+    if (max_masks > 0 && k > SIZE_MAX / sizeof *guesses / max_masks)
+        return bad(err, "fill", "no array has room for k guesses of max_masks mask tokens");
     retort_status status = check_texts("fill", session, RETORT_TASK_FILL, text, 1, err);
     if (status == RETORT_OK) status = rt_read_fill_options("fill", options, &o, err);
+    if (status == RETORT_OK && o.targets == NULL && o.target_count > 0)
+        return bad(err, "fill", "targets is NULL");
+    if (status == RETORT_OK) status = check_windows("fill", o.windows, session, text, err);
     for (size_t i = 0; status == RETORT_OK && o.targets != NULL && i < o.target_count; i++) {
         if (o.targets[i].text == NULL) status = rt_fail(err, RETORT_ARGUMENT, "fill: target %zu is NULL", i);
     }

@@ -724,6 +724,9 @@ static void tag_windows(retort_session *session, retort_encoder *encoder, const 
     }
     assert_int_equal(retort_tag(session, (const retort_text[]){*text, *text}, 2, &options, &spans, &err),
                      RETORT_ARGUMENT);
+    const retort_text shorter = {.text = text->text, .length = text->length - 1};
+    assert_int_equal(retort_tag(session, &shorter, 1, &options, &spans, &err), RETORT_ARGUMENT);
+    assert_non_null(strstr(err.text, "the windows were made of another text, or with another model"));
     retort_windows_free(windows);
     options.cut = true;
     options.windows = NULL;
@@ -733,6 +736,7 @@ static void tag_windows(retort_session *session, retort_encoder *encoder, const 
     assert_true(info.truncated && info.windows == 1);
     retort_windows_free(windows);
     options.stride = 1 << 20;
+    windows = NULL;
     assert_int_equal(retort_tag_windows(&windows, encoder, text, &options, false, &err), RETORT_ARGUMENT);
     assert_null(windows);
     assert_int_equal(retort_fill_windows(&windows, encoder, text, &err), RETORT_ARGUMENT);
@@ -775,6 +779,15 @@ static void fill_windows(retort_session *session, retort_encoder *encoder, const
     options.windows = windows;
     assert_int_equal(retort_fill(session, text, 4, &options, guesses, 1, &masks, &err), RETORT_OK);
     assert_memory_equal(whole, guesses, sizeof whole);
+    retort_model *copy = import_at("bert-fill", 3, RETORT_F32);
+    retort_session *other = open_at(copy, NULL, 1);
+    assert_int_equal(retort_fill(other, text, 4, &options, guesses, 1, &masks, &err), RETORT_ARGUMENT);
+    retort_session_close(other);
+    retort_model_free(copy);
+    options = (retort_fill_options){.size = sizeof options, .target_count = 1};
+    assert_int_equal(retort_fill(session, text, 4, &options, guesses, 1, &masks, &err), RETORT_ARGUMENT);
+    assert_int_equal(retort_fill(session, text, SIZE_MAX / 8, NULL, guesses, 2, &masks, &err),
+                     RETORT_ARGUMENT);
     retort_windows_free(windows);
 }
 
@@ -804,10 +817,43 @@ static void test_windows_made_beforehand(void **state) {
     retort_windows_free(NULL);
 }
 
+/* Calls that return no status take NULL, too. */
+static void test_null_arguments(void **state) {
+    float scores[3] = {1, 2, 3};
+    uint32_t best[3];
+    retort_row row = {.length = 7};
+    retort_table_position position = {.bytes = 7};
+    retort_model *model = import_at("bert-embed", 3, RETORT_F32);
+    (void)state;
+    assert_true(isnan(retort_similarity(NULL, scores, scores, 3)));
+    assert_true(isnan(retort_similarity(model, NULL, scores, 3)));
+    assert_int_equal(retort_best(NULL, 3, best, 2), 0);
+    assert_int_equal(retort_best(scores, 3, NULL, 2), 0);
+    retort_table_header(NULL, &row);
+    retort_table_where(NULL, &position);
+    assert_true(row.record == NULL && row.length == 0 && position.bytes == 0 && !retort_table_pairs(NULL));
+    retort_model_free(model);
+}
+
+static void test_unknown_side(void **state) {
+    retort_model *model = import_at("bert-embed", 3, RETORT_F32);
+    retort_tokenize_options options = RETORT_TOKENIZE_OPTIONS;
+    const retort_text text = {.text = "a film", .length = 6};
+    retort_tokens tokens = {0};
+    retort_error err;
+    (void)state;
+    options.side = (retort_side)(RETORT_SIDE_RIGHT + 1);
+    assert_int_equal(retort_tokenize(model, &text, &options, &tokens, &err), RETORT_ARGUMENT);
+    assert_non_null(strstr(err.text, "side"));
+    retort_model_free(model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_windows_made_beforehand),
         cmocka_unit_test(test_encodes_as_it_tokenizes),
+        cmocka_unit_test(test_null_arguments),
+        cmocka_unit_test(test_unknown_side),
         cmocka_unit_test(test_capacities),
         cmocka_unit_test(test_classify_each),
         cmocka_unit_test(test_best),

@@ -367,13 +367,13 @@ retort_status rt_table_skip(retort_table *table, const retort_table_position *po
 }
 
 void retort_table_header(const retort_table *table, retort_row *row) {
-    *row = table->header;
+    *row = table != NULL ? table->header : (retort_row){0};
 }
 
 bool retort_table_pairs(const retort_table *table) {
-    return table->columns.pair != RT_ABSENT;
+    return table != NULL && table->columns.pair != RT_ABSENT;
 }
 
 void retort_table_where(const retort_table *table, retort_table_position *position) {
-    *position = table->at;
+    *position = table != NULL ? table->at : (retort_table_position){0};
 }

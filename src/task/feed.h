@@ -26,6 +26,9 @@ struct retort_windows {
     rt_encoding *items;
     size_t count;
     uint64_t truncated; /* 1: the text is longer than what is read of it */
+    /* Of the caller's: what they were made of. */
+    const retort_model *model;
+    size_t length, pair_length;
 };
 /* All that it holds, not the struct itself. */
 void rt_windows_clear(retort_windows *windows);

@@ -30,6 +30,7 @@ static void sift(const float *scores, uint32_t *heap, size_t n, size_t at) {
 
 size_t retort_best(const float *scores, size_t n, uint32_t *best, size_t k) {
     if (k > n) k = n;
+    if (scores == NULL || best == NULL) return 0;
     for (size_t i = 0; i < k; i++) best[i] = (uint32_t)i;
     for (size_t i = k / 2; i-- > 0;) sift(scores, best, k, i);
     for (size_t i = k; k > 0 && i < n; i++) {
