@@ -127,3 +127,7 @@ const char *cli_bytes(char *out, size_t size, uint64_t bytes) {
     snprintf(out, size, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
     return out;
 }
+
+int cli_write_text(void *user, const char *text, size_t length) {
+    return fwrite(text, 1, length, user) != length;
+}

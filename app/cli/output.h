@@ -42,11 +42,13 @@ cli_code cli_print_json(json_t *json);
 json_t *cli_json_text(const char *text, size_t length);
 /* NaN becomes null. */
 json_t *cli_json_real(double value);
+/* A retort_write_fn; user: a FILE. */
+int cli_write_text(void *user, const char *text, size_t length);
 /* Flushes stdout; CLI_FAILED if something could not be written. */
 cli_code cli_flush(void);
 /* "12.3 MB" */
 const char *cli_bytes(char *out, size_t size, uint64_t bytes);
-/* A retort_warning_fn: prints the text to stderr. */
+/* The `warning` of options: prints the text to stderr. */
 void cli_warning(void *user, const char *text);
 
 #endif

@@ -14,10 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static int write_logits(void *user, const char *text, size_t length) {
-    return fwrite(text, 1, length, user) != length;
-}
-
 static void print_real(const char *name, double value) {
     if (isfinite(value)) printf("%-20s %.4g\n", name, value);
 }
@@ -158,7 +154,7 @@ static cli_code evaluate(evaluation *e, const cli_args *args, retort_eval_result
     retort_eval_options options = RETORT_EVAL_OPTIONS;
     options.reference = e->reference;
     options.max_length = cli_int(args, CLI_MAX_LENGTH, -1);
-    options.logits = e->logits != NULL ? write_logits : NULL;
+    options.logits = e->logits != NULL ? cli_write_text : NULL;
     options.logits_user = e->logits;
     options.progress = cli_progress;
     options.classes = e->classes.counts;

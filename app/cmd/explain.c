@@ -15,10 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int write_text(void *user, const char *text, size_t length) {
-    return fwrite(text, 1, length, user) != length;
-}
-
 /* Lines; the names in them may contain anything. */
 static int print_text(void *user, const char *text, size_t length) {
     for (size_t n; length > 0; text += n, length -= n) {
@@ -39,7 +35,7 @@ static cli_code print_graph(const cli_args *args, const retort_model *model) {
     size_t length = 0;
     FILE *memory = open_memstream(&text, &length);
     if (memory == NULL) return cli_no_memory();
-    bool printed = retort_model_print(model, write_text, memory) == RETORT_OK;
+    bool printed = retort_model_print(model, cli_write_text, memory) == RETORT_OK;
     printed = fclose(memory) == 0 && printed;
     cli_code code =
         printed ? cli_print_json(json_pack("{s:o}", "graph", cli_json_text(text, length))) : cli_no_memory();
@@ -89,7 +85,7 @@ static cli_code draw_graph(const cli_args *args, const retort_model *model) {
     options.whole = cli_has(args, CLI_WHOLE);
     FILE *memory = open_memstream(&text, &length);
     if (memory == NULL) return cli_no_memory();
-    retort_status status = retort_model_draw(model, &options, write_text, memory, &err);
+    retort_status status = retort_model_draw(model, &options, cli_write_text, memory, &err);
     cli_code code = fclose(memory) == 0 ? CLI_DONE : cli_no_memory();
     if (status != RETORT_OK) code = cli_fail(&err, false);
     const char *path = cli_text(args, CLI_SVG);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "arch/setfit.h"
 #include "base/map.h"
+#include "base/names.h"
 #include "format/logistic.h"
 #include "format/path.h"
 
@@ -43,16 +44,12 @@ static retort_status read_label(rt_encoder *e, const rt_logistic *head, const ch
                    index);
 }
 
-static int compare_names(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* Two classes of one name could not be told apart, neither in answers nor in data. */
 static retort_status check_names(const rt_encoder *e, int64_t count, const char *name, retort_error *err) {
     const char **sorted = rt_calloc((size_t)count, sizeof *sorted);
     if (sorted == NULL) return rt_fail_nomem(err, (size_t)count * sizeof *sorted);
     for (int64_t i = 0; i < count; i++) sorted[i] = e->config.label_names[i];
-    qsort(sorted, (size_t)count, sizeof *sorted, compare_names);
+    qsort(sorted, (size_t)count, sizeof *sorted, rt_compare_names);
     retort_status status = RETORT_OK;
     for (int64_t i = 1; i < count && status == RETORT_OK; i++) {
         if (strcmp(sorted[i - 1], sorted[i]) == 0)

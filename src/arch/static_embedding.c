@@ -21,16 +21,12 @@ typedef struct folding {
     retort_error *err;
 } folding;
 
-static bool is_float(const rt_tensor *t) {
-    return t->dtype == RETORT_F32 || t->dtype == RETORT_F16 || t->dtype == RETORT_BF16;
-}
-
 static retort_status check_table(const folding *f) {
     const rt_tensor *t = f->rows;
     if (t->rank != 2 || t->shape[0] < 1 || t->shape[0] > 1 << 24 || t->shape[1] < 1 || t->shape[1] > 1 << 16)
         return rt_fail(f->err, RETORT_FORMAT, "%s: tensor '%s': expected a row for each piece", f->file,
                        t->name);
-    if (!is_float(t))
+    if (!rt_tensor_is_float(t))
         return rt_fail(f->err, RETORT_UNSUPPORTED, "%s: tensor '%s': expected f32, f16 or bf16, found %s",
                        f->file, t->name, retort_dtype_name(t->dtype));
     size_t count = (size_t)t->shape[0] * (size_t)t->shape[1];
@@ -58,8 +54,8 @@ static retort_status fold(const folding *f, rt_arena *arena, rt_tensor *out) {
     size_t bytes = (size_t)columns * rt_dtype_size(f->rows->dtype), n;
     bool fits = by->rank == 1 && pieces >= 1 && pieces <= 1 << 24 &&
                 (f->mapping == NULL || f->mapping->dtype == RETORT_I64 || f->mapping->dtype == RETORT_I32) &&
-                (f->weights == NULL ||
-                 (f->weights->rank == 1 && f->weights->shape[0] == pieces && is_float(f->weights))) &&
+                (f->weights == NULL || (f->weights->rank == 1 && f->weights->shape[0] == pieces &&
+                                        rt_tensor_is_float(f->weights))) &&
                 rt_mul((size_t)pieces, (size_t)columns, &n);
     if (!fits)
         return rt_fail(f->err, RETORT_FORMAT, "%s: 'mapping' and 'weights' do not fit the embeddings",

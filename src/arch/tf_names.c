@@ -167,10 +167,6 @@ static retort_status transpose_tensor(rt_tensors *tensors, rt_tensor *t, retort_
     return RETORT_OK;
 }
 
-static bool is_float(const rt_tensor *t) {
-    return t->dtype == RETORT_F32 || t->dtype == RETORT_F16 || t->dtype == RETORT_BF16;
-}
-
 static retort_status rename_tensor(rt_tensors *tensors, rt_tensor *t, retort_error *err) {
     rt_buffer name = {0};
     bool kernel = put_name(&name, t->name, tensors->naming);
@@ -179,7 +175,7 @@ static retort_status rename_tensor(rt_tensors *tensors, rt_tensor *t, retort_err
     if (kept == NULL) return rt_fail_nomem(err, strlen(t->name));
     t->name = kept;
     if (kernel || ends_with(kept, ".bias")) join_heads(t, kernel);
-    return kernel && t->rank == 2 && is_float(t) ? transpose_tensor(tensors, t, err) : RETORT_OK;
+    return kernel && t->rank == 2 && rt_tensor_is_float(t) ? transpose_tensor(tensors, t, err) : RETORT_OK;
 }
 
 retort_status rt_weights_rename(rt_tensors *tensors, const char *file, retort_error *err) {

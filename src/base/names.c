@@ -66,3 +66,7 @@ void rt_names_free(rt_names *names) {
     free(names->slots);
     *names = (rt_names){0};
 }
+
+int rt_compare_names(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}

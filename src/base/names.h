@@ -26,4 +26,7 @@ int rt_names_find(const rt_names *names, const char *text, size_t length);
 void rt_names_clear(rt_names *names);
 void rt_names_free(rt_names *names);
 
+/* For qsort and bsearch of an array of names: by their bytes. */
+int rt_compare_names(const void *a, const void *b);
+
 #endif

@@ -19,6 +19,9 @@ typedef struct rt_tensor {
 
 /* Bytes of one element. */
 size_t rt_dtype_size(retort_dtype dtype);
+static inline bool rt_tensor_is_float(const rt_tensor *tensor) {
+    return tensor->dtype == RETORT_F32 || tensor->dtype == RETORT_F16 || tensor->dtype == RETORT_BF16;
+}
 /* Number of elements (rank 0: one); false if a dim is negative or the product overflows. */
 bool rt_shape_count(const int64_t *shape, int rank, size_t *count);
 /* Writes "[2, 384]" to out; returns out. */

@@ -50,6 +50,10 @@ bool rt_thread_leave_core(int core);
 
 /* Nanoseconds of a clock that only goes forward. */
 int64_t rt_now_ns(void);
+/* The same in seconds. */
+static inline double rt_seconds(void) {
+    return 1e-9 * (double)rt_now_ns();
+}
 
 /* Part `part` of `parts` of n items; all but the last are multiples of `unit`. */
 typedef struct rt_range {

@@ -6,7 +6,7 @@
 #include "eval/dataset.h"
 #include "task/feed.h"
 
-/* For rt_verdict_fn and progress. */
+/* Progress of the runs below. */
 typedef struct rt_watch {
     retort_progress_fn progress; /* may be NULL */
     void *user;

@@ -14,4 +14,9 @@ typedef struct rt_batch {
     const int32_t *unpooled; /* [n]; NULL: all are pooled */
 } rt_batch;
 
+/* Tokens of sequence i. */
+static inline size_t rt_batch_length(const rt_batch *batch, size_t i) {
+    return (size_t)(batch->offsets[i + 1] - batch->offsets[i]);
+}
+
 #endif

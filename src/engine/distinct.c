@@ -9,16 +9,12 @@
  * after that. */
 enum { PROBES = 32 };
 
-static size_t length_of(const rt_batch *batch, size_t i) {
-    return (size_t)(batch->offsets[i + 1] - batch->offsets[i]);
-}
-
 static int32_t unpooled_of(const rt_batch *batch, size_t i) {
     return batch->unpooled != NULL ? batch->unpooled[i] : 0;
 }
 
 uint64_t rt_distinct_hash(const rt_batch *batch, size_t sequence) {
-    uint64_t hash = length_of(batch, sequence) ^ (uint64_t)unpooled_of(batch, sequence) << 32;
+    uint64_t hash = rt_batch_length(batch, sequence) ^ (uint64_t)unpooled_of(batch, sequence) << 32;
     for (int32_t t = batch->offsets[sequence]; t < batch->offsets[sequence + 1]; t++) {
         uint64_t type = batch->types == NULL ? 0 : (uint32_t)batch->types[t];
         hash = (hash ^ (uint32_t)batch->ids[t] ^ type << 32) * 0x9E3779B97F4A7C15; /* 2^64 / golden ratio */
@@ -28,9 +24,10 @@ uint64_t rt_distinct_hash(const rt_batch *batch, size_t sequence) {
 }
 
 static bool is_equal(const rt_batch *batch, size_t a, size_t b) {
-    size_t bytes = length_of(batch, a) * sizeof *batch->ids;
+    size_t bytes = rt_batch_length(batch, a) * sizeof *batch->ids;
     int32_t x = batch->offsets[a], y = batch->offsets[b];
-    return length_of(batch, a) == length_of(batch, b) && unpooled_of(batch, a) == unpooled_of(batch, b) &&
+    return rt_batch_length(batch, a) == rt_batch_length(batch, b) &&
+           unpooled_of(batch, a) == unpooled_of(batch, b) &&
            memcmp(batch->ids + x, batch->ids + y, bytes) == 0 &&
            (batch->types == NULL || memcmp(batch->types + x, batch->types + y, bytes) == 0);
 }

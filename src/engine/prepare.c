@@ -3,10 +3,6 @@
 
 #include <stdlib.h>
 
-static size_t length_of(const rt_batch *batch, size_t i) {
-    return (size_t)(batch->offsets[i + 1] - batch->offsets[i]);
-}
-
 static retort_status check_lengths(const rt_batch *batch, const rt_limits *limits, retort_error *err) {
     if (batch->n > 0 && batch->offsets[0] != 0) {
         return rt_fail(err, RETORT_ARGUMENT, "offsets[0] is %d: expected 0", batch->offsets[0]);
@@ -24,7 +20,7 @@ static retort_status check_lengths(const rt_batch *batch, const rt_limits *limit
 
 static retort_status check_unpooled(const rt_batch *batch, retort_error *err) {
     for (size_t i = 0; batch->unpooled != NULL && i < batch->n; i++) {
-        int32_t most = (int32_t)length_of(batch, i) - 1, n = batch->unpooled[i];
+        int32_t most = (int32_t)rt_batch_length(batch, i) - 1, n = batch->unpooled[i];
         if (n == 0 || (n > 0 && n <= most)) continue;
         return rt_fail(err, RETORT_LIMIT,
                        "sequence %zu: %d of its %d tokens are not to be pooled: expected 0 to %d", i, n,
@@ -76,7 +72,7 @@ static size_t chunk_cost(const rt_limits *limits, size_t sequences, size_t token
 
 /* The length of computed sequence i. */
 static size_t computed_length(const rt_prepared *p, const rt_batch *batch, size_t i) {
-    return length_of(batch, p->distinct.first[i]);
+    return rt_batch_length(batch, p->distinct.first[i]);
 }
 
 /* Consecutive computed sequences. */
@@ -201,7 +197,7 @@ static retort_status choose_chunks(rt_prepared *p, const rt_batch *batch, const 
  * the storage. */
 static void fill_sequence(rt_prepared *p, const rt_batch *batch, const rt_limits *limits, size_t sequence,
                           size_t row, size_t at) {
-    size_t from = (size_t)batch->offsets[sequence], length = length_of(batch, sequence);
+    size_t from = (size_t)batch->offsets[sequence], length = rt_batch_length(batch, sequence);
     int64_t pad = limits->after_pad ? limits->position_offset - 1 : -1;
     int32_t counted = 0;
     for (size_t i = 0; i < length; i++) {

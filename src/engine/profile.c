@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/profile.h"
+#include "base/thread.h"
 
 #include <stdlib.h>
-#include <time.h>
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 retort_status rt_profile_open(rt_profile *out, size_t threads, size_t steps, retort_error *err) {
     *out = (rt_profile){.threads = threads, .steps = steps};
@@ -26,7 +20,7 @@ void rt_profile_close(rt_profile *profile) {
 
 static void before(void *user, const rt_event *event) {
     rt_profile *profile = user;
-    profile->started[event->worker->index] = now();
+    profile->started[event->worker->index] = rt_seconds();
 }
 
 /* If workers share a step, the leading one counts its operations. */
@@ -34,7 +28,7 @@ static void after(void *user, const rt_event *event) {
     rt_profile *profile = user;
     size_t worker = (size_t)event->worker->index;
     rt_spent *spent = &profile->spent[worker * profile->steps + event->step];
-    spent->seconds += now() - profile->started[worker];
+    spent->seconds += rt_seconds() - profile->started[worker];
     if (event->leads) spent->operations += rt_step_operations(&event->plan->steps[event->step], event->chunk);
 }
 

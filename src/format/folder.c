@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Finds the weight files of a Hugging Face folder. */
 #include "base/map.h"
+#include "base/names.h"
 #include "format/bundle.h"
 #include "format/format.h"
 #include "format/json.h"
@@ -99,10 +100,6 @@ const char *rt_tensors_folder_file(const char *folder) {
     return i < WEIGHT_FILES ? weight_files[i].name : NULL;
 }
 
-static int compare_texts(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* The distinct file names of a weight_map, in *out for the caller to free. */
 static retort_status shard_names(const json_t *map, const char *path, const char ***out, size_t *count,
                                  retort_error *err) {
@@ -122,7 +119,7 @@ static retort_status shard_names(const json_t *map, const char *path, const char
         }
         names[n++] = name;
     }
-    if (n > 1) qsort(names, n, sizeof(char *), compare_texts);
+    if (n > 1) qsort(names, n, sizeof(char *), rt_compare_names);
     for (size_t i = 0; i < n; i++) {
         if (i == 0 || strcmp(names[i], names[i - 1]) != 0) names[kept++] = names[i];
     }

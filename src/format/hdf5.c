@@ -16,6 +16,10 @@ retort_status rt_h5_fail(const rt_h5 *h, retort_status status, const char *path,
     return rt_fail(h->err, status, "%s: '/%.200s': %s", h->name, path, text);
 }
 
+retort_status rt_h5_malformed(const rt_h5 *h, const char *path, const char *what) {
+    return rt_h5_fail(h, RETORT_FORMAT, path, "%s is malformed", what);
+}
+
 retort_status rt_h5_view(rt_h5 *h, const char *path, const char *what, uint64_t address, uint64_t length,
                          rt_cursor *out) {
     if (address > h->size || length > h->size - address) {

@@ -51,6 +51,8 @@ typedef struct rt_h5_object {
 /* Fails with "FILE: '/PATH': " and the text. */
 retort_status rt_h5_fail(const rt_h5 *h, retort_status status, const char *path, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* Fails with "FILE: '/PATH': WHAT is malformed". */
+retort_status rt_h5_malformed(const rt_h5 *h, const char *path, const char *what);
 /* Returns bytes of the file and counts them as read. `what` names them in an error. */
 retort_status rt_h5_view(rt_h5 *h, const char *path, const char *what, uint64_t address, uint64_t length,
                          rt_cursor *out);

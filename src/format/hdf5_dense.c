@@ -15,10 +15,6 @@ typedef struct heap {
     rt_cursor table; /* the blocks' addresses, row by row; empty when there is one block only */
 } heap;
 
-static retort_status malformed(const rt_h5 *h, const char *path, const char *what) {
-    return rt_h5_fail(h, RETORT_FORMAT, path, "%s is malformed", what);
-}
-
 static int bytes_for(uint64_t limit) {
     int bytes = 1;
     while (bytes < 8 && limit >> (8 * bytes) != 0) bytes++;
@@ -53,7 +49,7 @@ static retort_status read_heap(rt_h5 *h, const char *path, uint64_t address, hea
     rt_take_u16(&c, &out->rows);
     if (memcmp(mark, "FRHP", 5) != 0 || bits == 0 || bits > 64 || !is_power_of_two(out->start) ||
         !is_power_of_two(out->largest) || out->largest < out->start || out->width == 0) {
-        return malformed(h, path, "its fractal heap");
+        return rt_h5_malformed(h, path, "its fractal heap");
     }
     if (filters != 0) return rt_h5_fail(h, RETORT_UNSUPPORTED, path, "its links are packed by filters");
     out->offset_bytes = (bits + 7) / 8;
@@ -61,7 +57,7 @@ static retort_status read_heap(rt_h5 *h, const char *path, uint64_t address, hea
     int by_block = bytes_for(out->largest - 1), by_object = bytes_for(largest_object);
     out->length_bytes = by_block < by_object ? by_block : by_object;
     if (id_bytes >= 1 + out->offset_bytes + out->length_bytes) return RETORT_OK;
-    return malformed(h, path, "its fractal heap");
+    return rt_h5_malformed(h, path, "its fractal heap");
 }
 
 /* Mark, version, the heap's address, the block's place in the heap; then the blocks' addresses. */
@@ -77,7 +73,7 @@ static retort_status read_table(rt_h5 *h, const char *path, heap *in) {
                    prefix + (size_t)in->rows * in->width * (size_t)h->offset_size, &in->table);
     if (status != RETORT_OK) return status;
     const uint8_t *mark = rt_take(&in->table, prefix);
-    return memcmp(mark, "FHIB", 4) == 0 ? RETORT_OK : malformed(h, path, "its heap's table");
+    return memcmp(mark, "FHIB", 4) == 0 ? RETORT_OK : rt_h5_malformed(h, path, "its heap's table");
 }
 
 /* The start of the block with byte `offset` of the heap, and the bytes that follow that byte in the block. */
@@ -117,7 +113,7 @@ static retort_status read_record(rt_h5 *h, const char *path, const heap *in, rt_
     if (fields == NULL || !rt_h5_take(&c, in->offset_bytes, &offset) ||
         !rt_h5_take(&c, in->length_bytes, &length) || fields[4] != 0 ||
         !find_block(h, in, offset, &address, &left) || length > left) {
-        return malformed(h, path, "a link's place in its heap");
+        return rt_h5_malformed(h, path, "a link's place in its heap");
     }
     retort_status status = rt_h5_view(h, path, "a link", address, length, &link);
     return status == RETORT_OK ? rt_h5_read_link(h, path, link) : status;
@@ -139,14 +135,14 @@ static retort_status read_leaf(rt_h5 *h, const char *path, uint64_t tree, const 
     rt_take(&c, 2);
     rt_h5_take(&c, h->offset_size, &root);
     rt_take_u16(&c, &records);
-    if (memcmp(mark, "BTHD\0\5", 6) != 0) return malformed(h, path, "its tree's head");
+    if (memcmp(mark, "BTHD\0\5", 6) != 0) return rt_h5_malformed(h, path, "its tree's head");
     if (depth != 0) {
         return rt_h5_fail(h, RETORT_UNSUPPORTED, path, "a group of this many members is not supported");
     }
     if (records == 0) return RETORT_OK;
     status = rt_h5_view(h, path, "a tree's leaf", root, 6 + (size_t)records * record_size, &c);
     if (status != RETORT_OK) return status;
-    if (memcmp(rt_take(&c, 6), "BTLF\0\5", 6) != 0) return malformed(h, path, "its tree's leaf");
+    if (memcmp(rt_take(&c, 6), "BTLF\0\5", 6) != 0) return rt_h5_malformed(h, path, "its tree's leaf");
     for (size_t i = 0; i < records && status == RETORT_OK; i++) {
         status = read_record(h, path, in, rt_cursor_make(rt_take(&c, record_size), record_size));
     }
@@ -162,7 +158,7 @@ retort_status rt_h5_read_links(rt_h5 *h, const rt_h5_object *group) {
     const uint8_t *fields = rt_take(&c, 2);
     if (fields == NULL || ((fields[1] & 1) != 0 && rt_take(&c, 8) == NULL) ||
         !rt_h5_take(&c, h->offset_size, &heap_at) || !rt_h5_take(&c, h->offset_size, &tree_at)) {
-        return malformed(h, group->path, "its link info");
+        return rt_h5_malformed(h, group->path, "its link info");
     }
     if (rt_h5_undefined(h, heap_at)) return RETORT_OK;
     retort_status status = read_heap(h, group->path, heap_at, &in);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/names.h"
 #include "format/json.h"
 #include "format/safetensors.h"
 #include "format/tensors.h"
@@ -74,13 +75,9 @@ static retort_status add_metadata(rt_buffer *header, const char *path, const cha
     return RETORT_OK;
 }
 
-static int compare_texts(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* A JSON object may hold a key once. Sorts `names`. */
 static retort_status check_unique(const char **names, size_t count, const char *path, retort_error *err) {
-    if (count > 1) qsort(names, count, sizeof *names, compare_texts);
+    if (count > 1) qsort(names, count, sizeof *names, rt_compare_names);
     for (size_t i = 1; i < count; i++) {
         if (strcmp(names[i - 1], names[i]) != 0) continue;
         return rt_fail(err, RETORT_ARGUMENT, "%s: the name '%s' is given twice", path, names[i]);

@@ -2,6 +2,7 @@
  * Which ONNX file of a folder is the model: exporters call it model.onnx, quantisers and optimisers put more
  * beside it, and the hub keeps them all in a folder onnx. */
 #include "onnx/onnx.h"
+#include "base/names.h"
 #include "format/path.h"
 
 #include <dirent.h>
@@ -49,13 +50,9 @@ static bool look_in(finder *f, const char *folder, const char *prefix) {
     return added;
 }
 
-static int compare_names(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 static retort_status several(finder *f, const char *folder, retort_error *err) {
     rt_buffer list = {0};
-    qsort(f->names, f->count, sizeof *f->names, compare_names);
+    qsort(f->names, f->count, sizeof *f->names, rt_compare_names);
     for (size_t i = 0; i < f->count; i++) rt_buffer_format(&list, "%s%s", i > 0 ? ", " : "", f->names[i]);
     retort_status status =
         list.failed

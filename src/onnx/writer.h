@@ -95,7 +95,7 @@ int rt_put_rank(const rt_onnx_writer *w, int value);
 
 /* Writes one node of the graph: its outputs get names. */
 typedef void (*rt_onnx_put_fn)(rt_onnx_writer *w, const rt_node *node);
-/* The writer of each operator: plain ones (onnx_plain.c) and fused ones (onnx_fused.c, …). */
+/* The writer of each operator: plain ones (write_plain.c) and fused ones (write_fused.c, …). */
 void rt_put_plain(rt_onnx_writer *w, const rt_node *node);
 void rt_put_embed(rt_onnx_writer *w, const rt_node *node);
 void rt_put_linear(rt_onnx_writer *w, const rt_node *node);

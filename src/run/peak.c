@@ -42,20 +42,14 @@ struct probe {
     int *cpus;     /* [threads] */
 };
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* ---- Rates ---- */
 
 static void work_timed(void *user, int worker) {
     probe *p = user;
     if (p->active > 1) rt_thread_pool_barrier(p->pool);
-    p->results[worker].start = now();
+    p->results[worker].start = rt_seconds();
     p->results[worker].done = p->work(p, worker);
-    p->results[worker].end = now();
+    p->results[worker].end = rt_seconds();
 }
 
 /* One run: returns its rate, and in *seconds its time, from the first start to the last end, because
@@ -160,9 +154,9 @@ static void work_touch(void *user, int worker) {
 static void work_barriers(void *user, int worker) {
     probe *p = user;
     rt_thread_pool_barrier(p->pool);
-    p->results[worker].start = now();
+    p->results[worker].start = rt_seconds();
     for (int i = 0; i < BARRIERS; i++) rt_thread_pool_barrier(p->pool);
-    p->results[worker].end = now();
+    p->results[worker].end = rt_seconds();
 }
 
 static double measure_barrier(probe *p) {
@@ -190,9 +184,9 @@ static double measure_wake(probe *p) {
     double seconds[WAKES];
     for (int i = 0; i < WAKES; i++) {
         nanosleep(&(struct timespec){.tv_nsec = WAKE_AFTER_NS}, NULL);
-        double start = now();
+        double start = rt_seconds();
         rt_thread_pool_run(p->pool, work_nothing, NULL);
-        seconds[i] = now() - start;
+        seconds[i] = rt_seconds() - start;
     }
     qsort(seconds, WAKES, sizeof *seconds, compare);
     return seconds[WAKES / 2];
@@ -213,7 +207,7 @@ static void measure_all(probe *p, retort_peaks *out) {
     cpu_set_t before;
     bool pin = rt_cpu_cores(p->cpus, out->threads) >= out->threads &&
                sched_getaffinity(0, sizeof before, &before) == 0;
-    double start = now();
+    double start = rt_seconds();
     if (pin) rt_thread_pool_run(p->pool, work_pin, p);
     out->f32 = measure_peak(p, p->kernels.peak_f32);
     out->bf16 = measure_peak(p, p->kernels.peak_bf16);
@@ -223,7 +217,7 @@ static void measure_all(probe *p, retort_peaks *out) {
     measure_reading(p, out);
     out->barrier = measure_barrier(p);
     out->wake = measure_wake(p);
-    out->seconds = now() - start;
+    out->seconds = rt_seconds() - start;
     if (pin) sched_setaffinity(0, sizeof before, &before); /* of the caller, who is worker 0 */
 }
 

@@ -82,10 +82,6 @@ retort_status rt_stages_open(rt_stages **out, const retort_model *model, const r
     return status;
 }
 
-static size_t length_of(const rt_batch *batch, size_t i) {
-    return (size_t)(batch->offsets[i + 1] - batch->offsets[i]);
-}
-
 /* Room for the results of a batch, and all of it as the batch of a stage. */
 static retort_status reserve(rt_stages *s, const rt_batch *batch, retort_error *err) {
     size_t n = batch->n, tokens = n > 0 ? (size_t)batch->offsets[n] : 0, floats;
@@ -106,7 +102,7 @@ static rt_batch gather(rt_stages *s, const rt_batch *batch, size_t waiting) {
     if (waiting == batch->n) return *batch;
     s->offsets[0] = 0;
     for (size_t i = 0; i < waiting; i++) {
-        size_t from = (size_t)batch->offsets[s->waiting[i]], length = length_of(batch, s->waiting[i]);
+        size_t from = (size_t)batch->offsets[s->waiting[i]], length = rt_batch_length(batch, s->waiting[i]);
         memcpy(s->ids + at, batch->ids + from, length * sizeof *s->ids);
         if (batch->types != NULL) memcpy(s->types + at, batch->types + from, length * sizeof *s->types);
         at += (int32_t)length;
@@ -148,7 +144,7 @@ static retort_status run_stage(rt_stages *s, size_t stage, const rt_batch *batch
             logits = rows.data + i * rows.columns;
         } else {
             rt_ngrams_run(&cascade->stages[stage].ngrams, batch->ids + batch->offsets[sequence],
-                          length_of(batch, sequence), s->sums, s->row);
+                          rt_batch_length(batch, sequence), s->sums, s->row);
         }
         if (is_sure(s, stage, logits)) {
             answer(s, sequence, stage, logits);

@@ -2,6 +2,7 @@
  * Token classification: finds entities in texts. */
 #include "task/feed.h"
 #include "task/task.h"
+#include "base/names.h"
 #include "base/utf8.h"
 
 #include <math.h>
@@ -321,10 +322,6 @@ retort_status rt_tag(retort_session *session, const retort_text *texts, size_t n
     return status;
 }
 
-static int by_text(const void *left, const void *right) {
-    return strcmp(*(const char *const *)left, *(const char *const *)right);
-}
-
 /* Which labels are omitted; each name is looked up only once. */
 static retort_status find_ignored(rt_tagger *tagger, retort_error *err) {
     static const char *const outside[] = {"O"};
@@ -333,10 +330,10 @@ static retort_status find_ignored(rt_tagger *tagger, retort_error *err) {
     const char **names = rt_calloc(count + 1, sizeof *names);
     if (names == NULL) return rt_fail_nomem(err, (count + 1) * sizeof *names);
     if (count > 0) memcpy(names, options->ignore != NULL ? options->ignore : outside, count * sizeof *names);
-    qsort(names, count, sizeof *names, by_text);
+    qsort(names, count, sizeof *names, rt_compare_names);
     for (size_t i = 0; i < tagger->label_count; i++) {
         const char *name = name_of(tagger, (int64_t)i);
-        tagger->ignored[i] = bsearch(&name, names, count, sizeof *names, by_text) != NULL;
+        tagger->ignored[i] = bsearch(&name, names, count, sizeof *names, rt_compare_names) != NULL;
     }
     free(names);
     return RETORT_OK;

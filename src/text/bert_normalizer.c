@@ -85,50 +85,26 @@ static void push_character(const bert_normalizer *normalizer, rt_normalized *out
     if (spaced) push(out, ' ', source, false);
 }
 
-static uint8_t combining_of(const rt_point *point) {
-    return rt_unicode(point->point)->combining;
-}
-
-/* Stable counting sort by combining class. */
-static void sort_run(const rt_point *from, rt_point *to, size_t length) {
-    size_t starts[256] = {0};
-    for (size_t i = 0; i < length; i++) starts[combining_of(&from[i])]++;
-    for (size_t class = 0, sum = 0; class < 256; class ++) {
-        size_t count = starts[class];
-        starts[class] = sum;
-        sum += count;
-    }
-    for (size_t i = 0; i < length; i++) to[starts[combining_of(&from[i])]++] = from[i];
-}
-
-/* Puts a run of marks in canonical order. Sources do not move with the characters: Hugging Face hands them
- * out in the order in which characters come out, a new one to each that is not a further part of another. */
-static bool order_run(rt_normalized *out, rt_point *run, size_t length, uint32_t source) {
-    if (!rt_grow((void **)&out->spare, &out->spare_capacity, length, sizeof *out->spare)) return false;
-    memcpy(out->spare, run, length * sizeof *run);
-    sort_run(out->spare, run, length);
-    const rt_point *next = out->spare;
+/* Sources of a run of marks that was put in order. They do not move with the characters: Hugging Face hands them
+ * out in the order in which characters come out, a new one to each that is not a further part of another.
+ * before: [length] the run as it was */
+static void hand_out_sources(rt_point *run, const rt_point *before, size_t length, uint32_t source) {
     for (size_t i = 0; i < length; i++) {
         if (!run[i].at) {
-            while (next->at) next++;
-            source = next++->source;
+            while (before->at) before++;
+            source = before++->source;
         }
         run[i].source = source;
     }
-    return true;
 }
 
 static bool order_marks(rt_normalized *out) {
     rt_point *points = out->points;
-    for (size_t i = 0; i < out->count;) {
-        size_t end = i;
-        bool sorted = true;
-        for (; end < out->count && combining_of(&points[end]) != 0; end++) {
-            sorted = sorted && (end == i || combining_of(&points[end - 1]) <= combining_of(&points[end]));
-        }
-        uint32_t source = i > 0 ? points[i - 1].source : 0;
-        if (!sorted && !order_run(out, points + i, end - i, source)) return false;
-        i = end + 1;
+    for (size_t i = 0, length = 0; i < out->count; i += length + 1, length = 0) {
+        bool moved;
+        if (rt_point_combining(&points[i]) == 0) continue;
+        if (!rt_marks_order(out, i, &length, &moved)) return false;
+        if (moved) hand_out_sources(points + i, out->spare, length, i > 0 ? points[i - 1].source : 0);
     }
     return true;
 }

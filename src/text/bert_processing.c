@@ -21,8 +21,4 @@ static retort_status read_part(const rt_component_reader *in, const json_t *part
     return status;
 }
 
-static bool renumber(json_t *part, const rt_selection *selection) {
-    return rt_template_renumber(part, "cls", selection) && rt_template_renumber(part, "sep", selection);
-}
-
-const rt_post_processor_row rt_bert_processing_row = {"BertProcessing", read_part, renumber};
+const rt_post_processor_row rt_bert_processing_row = {"BertProcessing", read_part, rt_template_renumber_ends};

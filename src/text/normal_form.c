@@ -28,10 +28,6 @@ typedef struct normal_form {
     uint32_t from;
 } normal_form;
 
-static uint8_t combining_of(const rt_point *point) {
-    return rt_unicode(point->point)->combining;
-}
-
 static void put_syllable(rt_normalized *text, uint32_t point) {
     uint32_t index = point - SYLLABLE, trailing = index % TRAILINGS;
     rt_step_put(text, LEADING + index / (VOWELS * TRAILINGS), 0);
@@ -57,32 +53,12 @@ static void put_decomposed(rt_normalized *text, uint32_t point, bool compatible)
     }
 }
 
-/* Stable counting sort by combining class: a run of marks may be as long as the text. */
-static bool sort_run(rt_normalized *text, rt_point *run, size_t length) {
-    size_t starts[256] = {0};
-    if (!rt_grow((void **)&text->spare, &text->spare_capacity, length, sizeof *text->spare)) return false;
-    memcpy(text->spare, run, length * sizeof *run);
-    for (size_t i = 0; i < length; i++) starts[combining_of(&run[i])]++;
-    for (size_t class = 0, sum = 0; class < 256; class ++) {
-        size_t count = starts[class];
-        starts[class] = sum;
-        sum += count;
-    }
-    for (size_t i = 0; i < length; i++) run[starts[combining_of(&text->spare[i])]++] = text->spare[i];
-    return true;
-}
-
 /* Characters take their changes with them. */
 static bool order_marks(rt_normalized *text) {
-    rt_point *points = text->points;
-    for (size_t i = 0; i < text->count; i++) {
-        size_t end = i;
-        bool sorted = true;
-        for (; end < text->count && combining_of(&points[end]) != 0; end++) {
-            sorted = sorted && (end == i || combining_of(&points[end - 1]) <= combining_of(&points[end]));
-        }
-        if (!sorted && !sort_run(text, points + i, end - i)) return false;
-        i = end;
+    bool moved;
+    for (size_t i = 0, length = 0; i < text->count; i += length + 1, length = 0) {
+        if (rt_point_combining(&text->points[i]) == 0) continue;
+        if (!rt_marks_order(text, i, &length, &moved)) return false;
     }
     return true;
 }
@@ -116,7 +92,7 @@ static void compose(rt_normalized *text) {
     int last = -1; /* class of the character before, -1 right behind the starter */
     for (size_t i = 0; i < text->count; i++) {
         rt_point point = points[i];
-        int class = combining_of(&point);
+        int class = rt_point_combining(&point);
         bool may = starter != SIZE_MAX && last < class && (last >= 0 || class != 0 || kept == starter + 1);
         uint32_t composed = may && (rt_form(point.point)->flags & RT_FORM_SECOND)
                                 ? composed_of(points[starter].point, point.point)

@@ -72,3 +72,29 @@ bool rt_normalize_by_step(const rt_normalizer *normalizer, const uint8_t *text, 
     return rt_normalized_read(out, text, size, source, next) &&
            normalizer->row->step(normalizer->data, out) && rt_normalized_write(out, 0);
 }
+
+/* Counting sort: a run may be as long as the text. */
+static void sort_marks(const rt_point *from, rt_point *to, size_t length) {
+    size_t starts[256] = {0};
+    for (size_t i = 0; i < length; i++) starts[rt_point_combining(&from[i])]++;
+    for (size_t class = 0, sum = 0; class < 256; class ++) {
+        size_t count = starts[class];
+        starts[class] = sum;
+        sum += count;
+    }
+    for (size_t i = 0; i < length; i++) to[starts[rt_point_combining(&from[i])]++] = from[i];
+}
+
+bool rt_marks_order(rt_normalized *text, size_t from, size_t *length, bool *moved) {
+    rt_point *run = text->points + from;
+    size_t most = text->count - from, n = 0;
+    *moved = false;
+    for (; n < most && rt_point_combining(&run[n]) != 0; n++)
+        *moved |= n > 0 && rt_point_combining(&run[n - 1]) > rt_point_combining(&run[n]);
+    *length = n;
+    if (!*moved) return true;
+    if (!rt_grow((void **)&text->spare, &text->spare_capacity, n, sizeof *text->spare)) return false;
+    memcpy(text->spare, run, n * sizeof *run);
+    sort_marks(text->spare, run, n);
+    return true;
+}

@@ -7,6 +7,7 @@
 #define RT_TEXT_STEPS_H
 
 #include "text/component.h"
+#include "text/unicode.h"
 
 /* What a text may become in a step: `at` counts its bytes in 32 bits. */
 enum { RT_POINTS_MAX = 1 << 29 };
@@ -26,6 +27,14 @@ static inline void rt_step_keep(rt_normalized *text, uint32_t point, uint32_t so
 }
 /* Gives each character that was put its source, by the changes; the first one goes with in[skip]. */
 void rt_step_end(rt_normalized *text, const rt_point *in, size_t count, size_t skip);
+
+/* The canonical combining class of a point; 0: no mark, or one that never moves. */
+static inline uint8_t rt_point_combining(const rt_point *point) {
+    return rt_unicode(point->point)->combining;
+}
+/* Puts the run of marks that begins with point `from`, *length of them, in canonical order: stably by combining class
+ * (Unicode, D109). *moved: they were in another order, in which text->spare has them. False when out of memory. */
+bool rt_marks_order(rt_normalized *text, size_t from, size_t *length, bool *moved);
 
 /* Code points of a text as they are; the bytes are not written. */
 bool rt_normalized_read(rt_normalized *out, const uint8_t *text, size_t size, uint32_t source,

@@ -60,3 +60,7 @@ bool rt_template_renumber(json_t *part, const char *key, const rt_selection *sel
     return id == NULL ||
            json_array_set_new(token, 1, json_integer(rt_selected(selection, json_integer_value(id)))) == 0;
 }
+
+bool rt_template_renumber_ends(json_t *part, const rt_selection *selection) {
+    return rt_template_renumber(part, "cls", selection) && rt_template_renumber(part, "sep", selection);
+}

@@ -36,8 +36,10 @@ void rt_template_add_text(rt_template *out, int32_t sequence, int32_t type);
 retort_status rt_template_add_special(const struct rt_component_reader *in, rt_template *out,
                                       const json_t *const *tokens, const json_t *const *ids, size_t count,
                                       int32_t type);
-/* ["</s>", 2] under each of the keys: changes the id. False when out of memory. */
+/* ["</s>", 2] under the key: changes the id. False when out of memory. */
 struct rt_selection;
 bool rt_template_renumber(json_t *part, const char *key, const struct rt_selection *selection);
+/* The same under "cls" and "sep". */
+bool rt_template_renumber_ends(json_t *part, const struct rt_selection *selection);
 
 #endif

@@ -172,3 +172,8 @@ void srv_out_base64(srv_out *out, const void *bytes, size_t length) {
     }
     out->length = (size_t)(to - out->data);
 }
+
+int srv_out_write(void *user, const char *text, size_t length) {
+    srv_out_bytes(user, text, length);
+    return 0;
+}

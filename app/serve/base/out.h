@@ -25,6 +25,8 @@ void srv_out_free(srv_out *out);
 bool srv_out_reserve(srv_out *out, size_t more);
 void srv_out_bytes(srv_out *out, const char *bytes, size_t length);
 void srv_out_text(srv_out *out, const char *text);
+/* A retort_write_fn; user: an srv_out. */
+int srv_out_write(void *user, const char *text, size_t length);
 void srv_out_format(srv_out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void srv_out_int(srv_out *out, int64_t value);
 /* 9 significant digits, which read back as the same float; null if not finite. */

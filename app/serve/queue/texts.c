@@ -213,11 +213,6 @@ typedef struct around {
     bool made;
 } around;
 
-static int add_text(void *user, const char *text, size_t length) {
-    srv_out_bytes(user, text, length);
-    return 0;
-}
-
 /* All but the first piece, which is the guess. */
 static int add_behind(void *user, const char *text, size_t length) {
     around *a = user;
@@ -245,7 +240,7 @@ static size_t find_mask(const text_run *run, const retort_tokens *tokens, size_t
 static void make_around(text_run *run, around *a, retort_tokens *tokens, int32_t guess, bool single) {
     const retort_model *model = run->by->model;
     tokens->ids[a->mask] = guess;
-    retort_decode(model, tokens->ids, a->mask, single, add_text, &a->before, NULL);
+    retort_decode(model, tokens->ids, a->mask, single, srv_out_write, &a->before, NULL);
     retort_decode(model, tokens->ids + a->mask, tokens->count - a->mask, single, add_behind, a, NULL);
     tokens->ids[a->mask] = run->by->info->mask;
     a->made = true;
@@ -269,7 +264,7 @@ static void write_sequence(text_run *run, around *a, retort_tokens *tokens, int3
             srv_out_bytes(whole, a->behind.data, a->behind.length);
         } else { /* a special token, which is omitted */
             tokens->ids[a->mask] = guess;
-            retort_decode(model, tokens->ids, tokens->count, single, add_text, whole, NULL);
+            retort_decode(model, tokens->ids, tokens->count, single, srv_out_write, whole, NULL);
             tokens->ids[a->mask] = run->by->info->mask;
         }
     }

@@ -390,11 +390,6 @@ bool srv_tei_check_decode(srv_call *call) {
     return true;
 }
 
-static int append(void *user, const char *text, size_t length) {
-    srv_out_bytes(user, text, length);
-    return 0;
-}
-
 /* One text per part. */
 void srv_tei_write_decode(srv_call *call) {
     srv_out text = {0};
@@ -403,8 +398,8 @@ void srv_tei_write_decode(srv_call *call) {
     int32_t *ids = malloc(asked->n * sizeof *ids + 1);
     bool fine = ids != NULL;
     for (size_t i = 0; fine && i < asked->n; i++) ids[i] = (int32_t)asked->ids.json[i].integer;
-    fine = fine && retort_decode(call->engine->model, ids, asked->n, call->ask.special != SRV_NO, append,
-                                 &text, NULL) == RETORT_OK;
+    fine = fine && retort_decode(call->engine->model, ids, asked->n, call->ask.special != SRV_NO,
+                                 srv_out_write, &text, NULL) == RETORT_OK;
     free(ids);
     if (fine && !text.failed) {
         srv_out_string(&call->answer, text.data, text.length);
