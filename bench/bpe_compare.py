@@ -10,14 +10,11 @@ random settings, alone or in a Sequence, and other random ones around it; every 
 With --texts there are whole texts only, five times as many in the same time.
 """
 
-import argparse
 import json
-import os
 import random
-import tempfile
 
 import tokenizers
-from tokenizer_compare import RANGES, added_tokens, compare, compare_texts, plain_texts, request, text
+from tokenizer_compare import RANGES, added_tokens, arguments, compare_settings, compare_until, plain_texts, request, text
 from tokenizers import models, pre_tokenizers, trainers
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
@@ -191,36 +188,29 @@ def one_type(asked):
     return asked
 
 
+def run(args, only):
+    rng = random.Random(f"{args.seed} {only}")
+
+    def batch():
+        settings = tokenizer(rng, only)
+        contents = [token["content"] for token in settings["added_tokens"]]
+        words = WORDS + [readable(piece) for piece in settings["model"]["vocab"]]
+        requests = plain_texts(rng, words, contents, 2000) if args.texts else [one_type(request(rng, words, contents)) for _ in range(500)]
+        wrong = compare_settings(args, settings, requests)
+        if wrong:
+            settings["model"] = {key: value for key, value in settings["model"].items() if key not in ("vocab", "merges")}
+            print("with", json.dumps(settings))
+        return len(requests), wrong
+
+    return compare_until(f"{only}: ", args.count, batch)
+
+
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("program")
+    parser = arguments(20000)
     parser.add_argument("--only", choices=["BPE", *PRE_TOKENIZERS, *POST_PROCESSORS])
-    parser.add_argument("--count", type=int, default=20000)
-    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--texts", action="store_true")
     args = parser.parse_args()
-    os.environ["RUST_BACKTRACE"] = "0"
-    total = 0
-    for only in [args.only] if args.only else ["BPE", *PRE_TOKENIZERS, *POST_PROCESSORS]:
-        rng = random.Random(f"{args.seed} {only}")
-        done = bad = 0
-        while done < args.count and bad < 10:
-            settings = tokenizer(rng, only)
-            contents = [token["content"] for token in settings["added_tokens"]]
-            words = WORDS + [readable(piece) for piece in settings["model"]["vocab"]]
-            requests = plain_texts(rng, words, contents, 2000) if args.texts else [one_type(request(rng, words, contents)) for _ in range(500)]
-            with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
-                json.dump(settings, file)
-                file.flush()
-                wrong = (compare_texts if args.texts else compare)(args.program, file.name, tokenizers.Tokenizer.from_file(file.name), requests)
-            if wrong:
-                settings["model"] = {key: value for key, value in settings["model"].items() if key not in ("vocab", "merges")}
-                print("with", json.dumps(settings))
-            bad += wrong
-            done += len(requests)
-        print(f"{only}: {done} requests compared with tokenizers {tokenizers.__version__}, {bad} differ", flush=True)
-        total += bad
-    raise SystemExit(total > 0)
+    raise SystemExit(sum(run(args, only) for only in ([args.only] if args.only else ["BPE", *PRE_TOKENIZERS, *POST_PROCESSORS])) > 0)
 
 
 if __name__ == "__main__":

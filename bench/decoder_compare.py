@@ -8,15 +8,12 @@ Needs the Python package tokenizers 0.23.3. Pieces are random Unicode, alone and
 suffixes, spelled bytes, spaces, punctuation. Added tokens stand among them.
 """
 
-import argparse
 import json
-import os
 import random
-import tempfile
 
 import tokenizers
 from bpe_compare import BYTES, SPELLED
-from tokenizer_compare import added_tokens, answers_of, character
+from tokenizer_compare import added_tokens, answers_of, arguments, character, compare_until, written
 
 MARKS = ["##", "@@", "▁", "Ġ", "</w>", " ", ".", " .", "'", "'s", "n't", " do not", "do not", "?", "!", ",", "b", "s", "▁▁", "", "", "", ""]
 REPLACE, FALLBACK, FUSE = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}
@@ -79,8 +76,8 @@ def ids_of(rng, size, groups):
 
 def run(args, name):
     rng = random.Random(f"{args.seed} {name}")
-    done = bad = 0
-    while done < args.count and bad < 10:
+
+    def batch():
         settings = settings_of(rng, name)
         library = tokenizers.Tokenizer.from_str(json.dumps(settings))
         size = library.get_vocab_size()
@@ -88,29 +85,24 @@ def run(args, name):
         at = [pieces.index(p) for p in (BYTES[0], SPELLED[0]) if p in pieces]
         groups = [(0, size), (0, size), *((i, min(i + 256, size)) for i in at)]
         requests = [{"decode": ids_of(rng, size, groups), "skip_special": rng.random() < 0.5} for _ in range(2000)]
-        with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
-            json.dump(settings, file)
-            file.flush()
-            answers = answers_of(args.program, file.name, requests)
+        with written(settings) as path:
+            answers = answers_of(args.program, path, requests)
+        wrong = 0
         for asked, line in zip(requests, answers, strict=True):
             expected = library.decode(asked["decode"], skip_special_tokens=asked["skip_special"])
             if json.loads(line) != {"text": expected}:
-                bad += 1
+                wrong += 1
                 print("differs:", json.dumps([library.id_to_token(i) for i in asked["decode"]]), json.dumps(settings["decoder"]), asked["skip_special"],
                       "\n  official", json.dumps(expected), "\n  ours    ", line)
-        done += len(requests)
-    print(f"{name}: {done} requests compared with tokenizers {tokenizers.__version__}, {bad} differ", flush=True)
-    return bad
+        return len(requests), wrong
+
+    return compare_until(f"{name}: ", args.count, batch)
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("program")
+    parser = arguments(100000)
     parser.add_argument("--only", choices=list(DECODERS))
-    parser.add_argument("--count", type=int, default=100000)
-    parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    os.environ["RUST_BACKTRACE"] = "0"
     raise SystemExit(sum(run(args, name) for name in ([args.only] if args.only else DECODERS)) > 0)
 
 

@@ -11,6 +11,7 @@ truncation, windows and flags. With --texts there are whole texts only, many mor
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -251,35 +252,65 @@ def compare(program, path, tokenizer, requests, prepare=lambda answer: answer):
     return bad
 
 
-def main():
+@contextlib.contextmanager
+def written(settings):
+    """A tokenizer.json with these settings: its path."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        json.dump(settings, file)
+        file.flush()
+        yield file.name
+
+
+def compare_settings(args, settings, requests, prepare=lambda answer: answer):
+    """How many answers differ; those of whole texts with args.texts."""
+    with written(settings) as path:
+        library = tokenizers.Tokenizer.from_file(path)
+        if args.texts:
+            return compare_texts(args.program, path, library, requests)
+        return compare(args.program, path, library, requests, prepare)
+
+
+def compare_until(title, count, batch):
+    """Calls batch() until `count` requests are compared or 10 differ: it returns how many it compared and how many of them differ."""
+    done = bad = 0
+    while done < count and bad < 10:
+        compared, differ = batch()
+        done += compared
+        bad += differ
+    print(f"{title}{done} requests compared with tokenizers {tokenizers.__version__}, {bad} differ", flush=True)
+    return bad
+
+
+def arguments(count):
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
-    parser.add_argument("tokenizer")
-    parser.add_argument("--count", type=int, default=20000)
+    parser.add_argument("--count", type=int, default=count)
     parser.add_argument("--seed", type=int, default=1)
+    os.environ["RUST_BACKTRACE"] = "0"
+    return parser
+
+
+def main():
+    parser = arguments(20000)
+    parser.add_argument("tokenizer")
     parser.add_argument("--texts", action="store_true")
     args = parser.parse_args()
-    os.environ["RUST_BACKTRACE"] = "0"
     rng = random.Random(args.seed)
     base = json.load(open(args.tokenizer, encoding="utf-8"))
     vocabularies = [base["model"]["vocab"], character_vocabulary(rng)]
-    done = bad = 0
-    while done < args.count and bad < 10:
+
+    def batch():
         vocab = rng.choice(vocabularies)
         settings = model(rng, base, vocab)
         contents = [token["content"] for token in settings["added_tokens"]]
         words = list(vocab)
         requests = plain_texts(rng, words, contents, 2000) if args.texts else [request(rng, words, contents) for _ in range(500)]
-        with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
-            json.dump(settings, file)
-            file.flush()
-            wrong = (compare_texts if args.texts else compare)(args.program, file.name, tokenizers.Tokenizer.from_file(file.name), requests)
+        wrong = compare_settings(args, settings, requests)
         if wrong:
             print("with", json.dumps({k: settings[k] for k in ("normalizer", "added_tokens")}))
-        bad += wrong
-        done += len(requests)
-    print(f"{done} requests compared with tokenizers {tokenizers.__version__}, {bad} differ")
-    raise SystemExit(bad > 0)
+        return len(requests), wrong
+
+    raise SystemExit(compare_until("", args.count, batch) > 0)
 
 
 if __name__ == "__main__":

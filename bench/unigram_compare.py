@@ -11,14 +11,10 @@ request has its own truncation, windows and flags, every tokenizer its own added
 17 the library reads every tenth one unit in the last place off (none of XLM-R's), and other ways win where sums tie.
 """
 
-import argparse
 import json
-import os
 import random
-import tempfile
 
-import tokenizers
-from tokenizer_compare import MARKS, RANGES, added_tokens, compare, compare_texts, plain_texts, request
+from tokenizer_compare import MARKS, RANGES, added_tokens, arguments, compare_settings, compare_until, plain_texts, request
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
@@ -109,36 +105,26 @@ def same_types(windows):
 
 
 def run(rng, args, name, make, vocabularies):
-    done = bad = 0
-    while done < args.count and bad < 10:
+    def batch():
         settings = model(rng, make(rng), rng.choice(vocabularies)(rng))
         contents = [token["content"] for token in settings["added_tokens"]] + TEXT
         words = [piece for piece, _ in rng.sample(settings["model"]["vocab"], 50)] + TEXT
         requests = plain_texts(rng, words, contents, args.batch) if args.texts else [request(rng, words, contents) for _ in range(args.batch)]
-        with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
-            json.dump(settings, file)
-            file.flush()
-            official = tokenizers.Tokenizer.from_file(file.name)
-            wrong = compare_texts(args.program, file.name, official, requests) if args.texts else compare(args.program, file.name, official, requests, same_types)
+        wrong = compare_settings(args, settings, requests, same_types)
         if wrong:
             print("with", json.dumps({k: settings[k] for k in ("normalizer", "pre_tokenizer", "added_tokens")})[:2000])
-        bad += wrong
-        done += len(requests)
-    print(f"{name}: {done} requests compared with tokenizers {tokenizers.__version__}, {bad} differ", flush=True)
-    return bad
+        return len(requests), wrong
+
+    return compare_until(f"{name}: ", args.count, batch)
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("program")
+    parser = arguments(100000)
     parser.add_argument("--map", action="append", default=[])
     parser.add_argument("--only", action="append")
-    parser.add_argument("--count", type=int, default=100000)
     parser.add_argument("--batch", type=int, default=1000, help="requests per tokenizer")
-    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--texts", action="store_true")
     args = parser.parse_args()
-    os.environ["RUST_BACKTRACE"] = "0"
     rng = random.Random(args.seed)
     kinds, vocabularies = dict(NORMALIZERS), [vocabulary] * 3
     for path in args.map:
