@@ -162,6 +162,16 @@ static void a_false_claim_is_as_rare_as_it_says(void **state) {
     }
 }
 
+static void a_busy_machine_misleads(void **state) {
+    (void)state;
+    for (double others = 0; others <= 1; others += 0.25) {
+        tune_speed speed = {.others = others};
+        assert_int_equal(tune_speed_misleads(&speed), others > 0);
+    }
+    assert_false(tune_speed_misleads(&(tune_speed){.others = 0.05}));
+    assert_false(tune_speed_misleads(&(tune_speed){.others = NAN}));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forecast_is_within_a_row_of_the_exact_quantile),
@@ -169,6 +179,7 @@ int main(void) {
         cmocka_unit_test(kl_decides_where_the_rows_cannot),
         cmocka_unit_test(claims_are_tested_in_turn),
         cmocka_unit_test(a_false_claim_is_as_rare_as_it_says),
+        cmocka_unit_test(a_busy_machine_misleads),
     };
     return cmocka_run_group_tests_name("tune", tests, NULL, NULL);
 }

@@ -221,7 +221,6 @@ static cli_code put_results(const tune *t) {
 
 /* The speeds of what was chosen and of dense int8, in turns with the input. */
 static void measure_chosen(tune *t) {
-    enum { ROUNDS = 3 };
     tune_trial *trials[4] = {NULL};
     size_t n = 0;
     tune_trial *int8 = tune_trial_of(t, TUNE_DENSE, tune_find_form("int8"), 0);
@@ -232,7 +231,7 @@ static void measure_chosen(tune *t) {
         bool known = it == NULL || it == int8 || (n > 0 && trials[n - 1] == it);
         if (!known) trials[n++] = it;
     }
-    if (n > 0) tune_measure_speed(t, trials, n, ROUNDS, 0);
+    if (n > 0) tune_measure_speeds(t, trials, n);
 }
 
 static void print_sentence(const tune *t, const char *name, int index) {

@@ -21,6 +21,12 @@ void tune_judge(const tune *t, tune_trial *it) {
              (double)t->input_bytes * 1e-6);
 }
 
+bool tune_speed_misleads(const tune_speed *speed) {
+    static const double busy =
+        0.1; /* share of the CPUs; one measurement was off by a factor of 7 where it was worst */
+    return speed->others > busy;
+}
+
 double tune_loss(const tune_trial *it) {
     return it->score.n > 0 && isfinite(it->score.difference) ? -100 * it->score.difference : (double)INFINITY;
 }

@@ -7,6 +7,8 @@
 
 /* A trial that was made and measured is done, or dropped where it is slower or larger than the input. */
 void tune_judge(const tune *t, tune_trial *it);
+/* Whether other processes took so much of the CPUs beside this measurement that it needs others beside it. */
+bool tune_speed_misleads(const tune_speed *speed);
 /* Points that the trial is expected to lose at most on the sealed rows, by those that select: the loss there, and 1.64
  * standard errors of as many rows as are sealed. The standard error is the bootstrap's; that its tail is a normal one is what
  * is taken for granted here, because the sealed test needs no such thing and a forecast only ranks. Where the exact quantile

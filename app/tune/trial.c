@@ -16,13 +16,9 @@
 enum {
     PRUNE_ROUNDS = 2, /* of each shape: those before it had as many */
     PRUNE_SAMPLES = 512,
-    BUSY_ROUNDS = 3, /* of a speed, where other processes run beside it */
     SHORT_STEPS =
         300 /* of a distillation: fewer do better at half of the usual rate, banking77 at 80 steps KL 0.176, not 0.195 */
 };
-
-/* CPUs that other processes take: one measurement then misleads, by a factor of 7 where it was worst. */
-static const double BUSY = 0.1;
 
 /* Passes over the texts from which on they are mixed. Of banking77 at a fifth of the time, KL on new texts 0.143 after 6 passes, 0.146 after
  * 10 more, and 0.092 where half of the texts of these were mixed. */
@@ -324,10 +320,24 @@ static json_t *speed_command(const tune *t, tune_trial *const *trials, size_t co
     return words;
 }
 
+enum { MOST_ROUNDS = 3 };
+
+/* The speed of each trial, once. */
+static bool measure_round(tune *t, tune_trial *const *trials, size_t count, double deadline,
+                          tune_speed *speeds) {
+    tune_child child = {0};
+    tune_trial failure = {.name = "speed"};
+    json_t *words = speed_command(t, trials, count);
+    bool done = run_command(t, count == 1 ? trials[0] : &failure, words, deadline, &child) &&
+                read_speeds(&child, speeds, count);
+    json_decref(words);
+    free(child.output);
+    return done;
+}
+
 /* Medians over the rounds; the rest is that of the last one. */
 static void keep_speeds(tune_trial *it, const tune_speed *speeds, size_t stride, int rounds) {
-    enum { MOST = 9 };
-    double ratios[MOST];
+    double ratios[MOST_ROUNDS];
     for (int r = 0; r < rounds; r++) ratios[r] = speeds[(size_t)r * stride].ratio;
     cli_sort(ratios, (size_t)rounds);
     it->speed = speeds[(size_t)(rounds - 1) * stride];
@@ -337,21 +347,26 @@ static void keep_speeds(tune_trial *it, const tune_speed *speeds, size_t stride,
     it->speed.high = ratios[rounds - 1];
 }
 
-bool tune_measure_speed(tune *t, tune_trial *const *trials, size_t count, int rounds, double deadline) {
-    enum { MOST = 9, MOST_MODELS = 8 };
-    tune_speed speeds[MOST * MOST_MODELS];
-    tune_trial failure = {.name = "speed"};
-    bool done = rounds <= MOST && count <= MOST_MODELS;
-    for (int r = 0; done && r < rounds; r++) {
-        tune_child child = {0};
-        json_t *words = speed_command(t, trials, count);
-        done = run_command(t, count == 1 ? trials[0] : &failure, words, deadline, &child) &&
-               read_speeds(&child, &speeds[(size_t)r * count], count);
-        json_decref(words);
-        free(child.output);
-    }
-    for (size_t i = 0; done && i < count; i++) keep_speeds(trials[i], &speeds[i], count, rounds);
+bool tune_measure_speeds(tune *t, tune_trial *const *trials, size_t count) {
+    enum { MOST_MODELS = 8 };
+    tune_speed speeds[MOST_ROUNDS * MOST_MODELS];
+    bool done = count <= MOST_MODELS;
+    for (size_t r = 0; done && r < MOST_ROUNDS; r++)
+        done = measure_round(t, trials, count, 0, &speeds[r * count]);
+    for (size_t i = 0; done && i < count; i++) keep_speeds(trials[i], &speeds[i], count, MOST_ROUNDS);
     return done;
+}
+
+/* The first round says how many there are. */
+static bool measure_speed(tune *t, tune_trial *it, double deadline) {
+    tune_speed speeds[MOST_ROUNDS];
+    int rounds = 1;
+    for (int r = 0; r < rounds; r++) {
+        if (!measure_round(t, &it, 1, deadline, &speeds[r])) return false;
+        if (r == 0 && tune_speed_misleads(&speeds[0])) rounds = MOST_ROUNDS;
+    }
+    keep_speeds(it, speeds, 1, rounds);
+    return true;
 }
 
 /* ---- Where the error and the time are ---- */
@@ -420,8 +435,7 @@ static bool make_and_measure(tune *t, tune_trial *it, const char *from, size_t s
     if (!make(t, it, from, steps, deadline)) return false;
     if (!evaluate(t, it, after)) return false;
     if (it->form == TUNE_FLOATS) return true;
-    return tune_measure_speed(t, &it, 1, 1, after) &&
-           (!(it->speed.others > BUSY) || tune_measure_speed(t, &it, 1, BUSY_ROUNDS, after));
+    return measure_speed(t, it, after);
 }
 
 /* Those that are not there yet. */

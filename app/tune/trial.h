@@ -24,8 +24,8 @@ double tune_work_of(const tune *t, const tune_shape *shape);
 const tune_trial *tune_cheapest_int8(const tune *t);
 /* Of the time of a training step of the whole network. */
 double tune_share_of_step(const tune *t, const tune_shape *shape);
-/* All of them and the input take turns, `rounds` times: the ratios of each, with the lowest and the highest of several. */
-bool tune_measure_speed(tune *t, tune_trial *const *trials, size_t count, int rounds, double deadline);
+/* All of them and the input take turns, three times: the median ratio of each, with the lowest and the highest. */
+bool tune_measure_speeds(tune *t, tune_trial *const *trials, size_t count);
 /* The error of each step against the float model's, by `eval --per-layer`; NULL: it cannot be had. */
 json_t *tune_layer_errors(tune *t, const tune_trial *it);
 /* Its steps with their times, by `bench --profile`; NULL likewise. */
