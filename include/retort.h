@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * retort: fine-tuned DistilBERT / BERT / ELECTRA / RoBERTa / MiniLM encoders, served from a CPU.
+ * retort: fine-tuned encoders, from BERT to ModernBERT and DeBERTa, trained, made small and served on a CPU.
  *
  * This header is the whole public API. It compiles alone as C11, C17 and C++17.
  *
@@ -262,7 +262,9 @@ typedef struct retort_optimize_options {
     { sizeof(retort_optimize_options), 3, NULL, 0, NULL, NULL, 0 }
 RETORT_API void retort_optimize_options_init(retort_optimize_options *options, size_t size);
 
-/* Makes a new model with the graph rewritten to options->level. */
+/* Makes a new model with the graph rewritten to options->level; the caller frees both. `options` may be NULL.
+ * RETORT_ARGUMENT: a level below the model's, or rewrites that cannot be left out; RETORT_UNSUPPORTED: a cascade;
+ * RETORT_LIMIT: it takes more than options->memory. */
 RETORT_API retort_status retort_model_optimize(retort_model **out, const retort_model *model,
                                                const retort_optimize_options *options, retort_error *err);
 
@@ -368,7 +370,9 @@ typedef struct retort_info {
     bool sparse; /* vectors have a number for each piece of the vocabulary, and most are 0: SPLADE */
 } retort_info;
 RETORT_API void retort_info_init(retort_info *info, size_t size);
+/* RETORT_ARGUMENT: NULL, or a struct of a later header; RETORT_NOMEM. Thread-safe. */
 RETORT_API retort_status retort_model_info(const retort_model *model, retort_info *info);
+
 /* How the vocabulary was restricted when the model was imported. */
 typedef struct retort_restriction {
     size_t size;
@@ -466,9 +470,12 @@ typedef struct retort_tokens {
         *offsets; /* [count, 2] start and end in code points of the text (of the pair where types is 1) */
     size_t capacity;
 } retort_tokens;
+/* Ids of one text or pair, with special tokens, cut to options->max_length; replaces the contents of *out. `options` may be
+ * NULL. RETORT_ARGUMENT: the model has no such prompt. On failure out->count is 0. Thread-safe for different *out. */
 RETORT_API retort_status retort_tokenize(const retort_model *model, const retort_text *text,
                                          const retort_tokenize_options *options, retort_tokens *out,
                                          retort_error *err);
+/* Frees the arrays and empties the struct, not the struct itself. */
 RETORT_API void retort_tokens_free(retort_tokens *tokens);
 /* The piece with this id ("##ing"), or NULL. */
 RETORT_API const char *retort_model_piece(const retort_model *model, int32_t id);
@@ -482,6 +489,7 @@ RETORT_API retort_status retort_decode(const retort_model *model, const int32_t 
 /* A tokenizer for ids that go to retort_run, as fast as the calls that take texts: it caches the words that
  * it has seen. One thread at a time; it holds a reference to the model. */
 typedef struct retort_encoder retort_encoder;
+/* The caller closes *out. RETORT_NOMEM is the only failure. */
 RETORT_API retort_status retort_encoder_open(retort_encoder **out, retort_model *model, retort_error *err);
 RETORT_API void retort_encoder_close(retort_encoder *encoder);
 /* Writes the same ids and types as retort_tokenize into the caller's arrays [capacity], *count of each. If
@@ -588,8 +596,12 @@ typedef struct retort_session_options {
     }
 RETORT_API void retort_session_options_init(retort_session_options *options, size_t size);
 
+/* Plans the model for this machine and starts the threads; the caller closes *out. The session holds a reference to the
+ * model. `options` may be NULL. RETORT_ARGUMENT: options that do not fit the model or each other; RETORT_UNSUPPORTED: the
+ * model cannot do what they ask; RETORT_PROVIDER: the engine is missing or refuses the model. */
 RETORT_API retort_status retort_session_open(retort_session **out, retort_model *model,
                                              const retort_session_options *options, retort_error *err);
+/* Ends the threads and frees all that results of the session point into. Not during a call of the session. */
 RETORT_API void retort_session_close(retort_session *session);
 
 /* n sequences of token ids, concatenated without padding: sequence i is ids[offsets[i] … offsets[i+1]), with
@@ -697,6 +709,7 @@ typedef struct retort_spans {
     retort_span *items;
     size_t count, capacity;
 } retort_spans;
+/* Frees the array and empties the struct, not the struct itself. */
 RETORT_API void retort_spans_free(retort_spans *spans);
 
 /* The tokens of a text for retort_tag, retort_answer or retort_fill, made in advance by any thread: it then knows
@@ -710,6 +723,7 @@ typedef struct retort_windows_info {
     bool truncated; /* the text is longer than what is read of it */
 } retort_windows_info;
 RETORT_API void retort_windows_info_init(retort_windows_info *info, size_t size);
+/* RETORT_ARGUMENT: NULL, or a struct of a later header. */
 RETORT_API retort_status retort_windows_describe(const retort_windows *windows, retort_windows_info *out);
 RETORT_API void retort_windows_free(retort_windows *windows);
 
@@ -741,7 +755,8 @@ RETORT_API void retort_tag_options_init(retort_tag_options *options, size_t size
 /* Finds the entities of n texts, in order; replaces the contents of *out. `options` may be NULL. */
 RETORT_API retort_status retort_tag(retort_session *session, const retort_text *texts, size_t n,
                                     const retort_tag_options *options, retort_spans *out, retort_error *err);
-/* `options` may be NULL; special_as_text as in retort_session_options. */
+/* The windows of one text; the caller frees *out, after the calls that use it. `options` may be NULL; special_as_text as in
+ * retort_session_options. RETORT_ARGUMENT: the model of the encoder does not tag. */
 RETORT_API retort_status retort_tag_windows(retort_windows **out, retort_encoder *encoder,
                                             const retort_text *text, const retort_tag_options *options,
                                             bool special_as_text, retort_error *err);
@@ -767,7 +782,7 @@ RETORT_API retort_status retort_answer(retort_session *session, const char *ques
                                        const char *context, size_t context_length,
                                        const retort_answer_options *options, retort_spans *out,
                                        retort_error *err);
-/* The question is the text, the context its pair. `options` may be NULL. */
+/* The same for an answer: the question is the text, the context its pair. */
 RETORT_API retort_status retort_answer_windows(retort_windows **out, retort_encoder *encoder,
                                                const retort_text *text, const retort_answer_options *options,
                                                bool special_as_text, retort_error *err);
@@ -791,13 +806,14 @@ RETORT_API void retort_fill_options_init(retort_fill_options *options, size_t si
 RETORT_API retort_status retort_fill(retort_session *session, const retort_text *text, size_t k,
                                      const retort_fill_options *options, retort_fill_guess *guesses,
                                      size_t max_masks, size_t *masks, retort_error *err);
+/* The same for mask tokens. */
 RETORT_API retort_status retort_fill_windows(retort_windows **out, retort_encoder *encoder,
                                              const retort_text *text, retort_error *err);
 
 /* One step of the plan, in execution order. */
 typedef struct retort_step_info {
     size_t size;
-    const char *op;     /* "linear", "attention", … */
+    const char *op;     /* "Linear", "Attention", … */
     const char *name;   /* "layer.0.ffn.lin1" */
     const char *kernel; /* "gemm_f32_avx512" */
     char shape[64];     /* "m=tokens n=3072 k=768" */
@@ -836,6 +852,7 @@ typedef struct retort_session_info {
     const char *unpack_reason; /* why they are unpacked, or are not; a constant. NULL without such weights */
 } retort_session_info;
 RETORT_API void retort_session_info_init(retort_session_info *info, size_t size);
+/* RETORT_ARGUMENT: NULL, or a struct of a later header. */
 RETORT_API retort_status retort_session_describe(const retort_session *session, retort_session_info *info);
 
 /* ---- Tables ------------------------------------------------------------------------------------------- */
@@ -894,6 +911,7 @@ RETORT_API void retort_table_header(const retort_table *table, retort_row *row);
 RETORT_API bool retort_table_pairs(const retort_table *table);
 /* The next row, which may have a problem; lines without anything are skipped. */
 RETORT_API retort_status retort_table_next(retort_table *table, retort_row *row, retort_error *err);
+/* The position behind the last row that retort_table_next gave. */
 RETORT_API void retort_table_where(const retort_table *table, retort_table_position *position);
 /* Goes on at a position of an earlier reading. RETORT_FORMAT: the bytes before it are not the same. */
 RETORT_API retort_status retort_table_skip(retort_table *table, const retort_table_position *position,
@@ -947,6 +965,7 @@ RETORT_API void retort_dataset_options_init(retort_dataset_options *options, siz
 RETORT_API retort_status retort_dataset_open(retort_dataset **out, const char *path,
                                              const retort_model *model, const retort_dataset_options *options,
                                              retort_error *err);
+/* How many texts, pairs, sentences or questions it has. */
 RETORT_API size_t retort_dataset_count(const retort_dataset *data);
 /* Text `index` of the set (words of a CoNLL sentence are joined by a space). */
 RETORT_API retort_status retort_dataset_text(const retort_dataset *data, size_t index, retort_text *text);
@@ -958,6 +977,7 @@ typedef struct retort_dataset_info {
     size_t labels; /* collected names: see retort_dataset_label */
 } retort_dataset_info;
 RETORT_API void retort_dataset_info_init(retort_dataset_info *info, size_t size);
+/* RETORT_ARGUMENT: NULL, or a struct of a later header. */
 RETORT_API retort_status retort_dataset_describe(const retort_dataset *data, retort_dataset_info *info);
 /* Name of collected label `index`, NULL beyond the last one. Lives as long as the data set. */
 RETORT_API const char *retort_dataset_label(const retort_dataset *data, size_t index);
@@ -1058,7 +1078,8 @@ RETORT_API retort_status retort_eval(retort_session *session, const retort_datas
  * quantised, trained, optimised or exported: its stages are, before it is made. */
 
 /* Bounds of a share of which `count` of `n` were seen, each wrong with a probability of at most 1 - confidence: Clopper and
- * Pearson (1934), exact for the binomial. low and high may be NULL. NaN if n is 0 or count is over n. */
+ * Pearson (1934), exact for the binomial. low and high may be NULL. NaN if n is 0, count is over n, or
+ * confidence is not between 0 and 1. */
 RETORT_API void retort_binomial(uint64_t count, uint64_t n, double confidence, double *low, double *high);
 
 typedef struct retort_cascade_options {
@@ -1309,6 +1330,8 @@ typedef struct retort_machine {
     bool unpacks;
 } retort_machine;
 RETORT_API void retort_machine_init(retort_machine *machine, size_t size);
+/* What the system says of the machine, its cgroup and this process; measures nothing. RETORT_ARGUMENT: NULL, or a struct of a
+ * later header. */
 RETORT_API retort_status retort_machine_describe(retort_machine *machine);
 
 typedef enum retort_memory { RETORT_L1, RETORT_L2, RETORT_L3, RETORT_DRAM } retort_memory;
