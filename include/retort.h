@@ -588,11 +588,15 @@ typedef struct retort_session_options {
     /* Name of the prompt put before each embedded text; NULL: default_prompt of the model, "": none. */
     const char *prompt_name;
     retort_unpack unpack; /* native only */
+    /* NULL, or called in the thread of a call that answers an array of Arrow, between groups of texts that take a fraction of a
+     * second: not 0 ends the call with RETORT_CANCELLED. */
+    int (*cancel)(void *user);
+    void *cancel_user;
 } retort_session_options;
 #define RETORT_SESSION_OPTIONS                                                                               \
     {                                                                                                        \
         sizeof(retort_session_options), NULL, NULL, 0, 0, false, false, false, NULL, NULL, NULL, NULL,       \
-            false, NULL, RETORT_UNPACK_AUTO                                                                  \
+            false, NULL, RETORT_UNPACK_AUTO, NULL, NULL                                                      \
     }
 RETORT_API void retort_session_options_init(retort_session_options *options, size_t size);
 

@@ -53,8 +53,9 @@ RETORT_API retort_status retort_arrow_schema(const retort_session *session, stru
 RETORT_API retort_status retort_arrow_array(retort_session *session, const struct ArrowSchema *schema,
                                             const struct ArrowArray *texts, const char *column,
                                             struct ArrowArray *out, retort_error *err);
-/* The same of each array of a stream, when it is asked for. *out takes the stream over, also if this fails, and uses the
- * session until it is released; one thread at a time may ask. */
+/* The same of each array of a stream, when it is asked for; small arrays are read ahead, up to 512 texts, and answered in one run. *out
+ * takes the stream over, also if this fails, and uses the session until it is released; one thread at a time may ask. A call that
+ * was cancelled (retort_session_options.cancel) fails with EINTR, and goes on when it is repeated. */
 RETORT_API retort_status retort_arrow_stream(retort_session *session, struct ArrowArrayStream *texts,
                                              const char *column, struct ArrowArrayStream *out,
                                              retort_error *err);
@@ -62,6 +63,8 @@ RETORT_API retort_status retort_arrow_stream(retort_session *session, struct Arr
 RETORT_API retort_status retort_arrow_open(retort_model *model, const retort_session_options *options,
                                            struct ArrowArrayStream *texts, const char *column,
                                            struct ArrowArrayStream *out, retort_error *err);
+/* From now on the session of a stream that retort_arrow_stream made ends with it: it may be given away. */
+RETORT_API retort_status retort_arrow_own(struct ArrowArrayStream *stream, retort_error *err);
 
 #ifdef __cplusplus
 }

@@ -866,6 +866,12 @@ retort_status retort_arrow_open(retort_model *model, const retort_session_option
     return rt_arrow_open(model, options, texts, column, out, err);
 }
 
+retort_status retort_arrow_own(struct ArrowArrayStream *stream, retort_error *err) {
+    if (stream == NULL || !rt_arrow_own(stream))
+        return bad(err, "arrow", "expected a stream that retort_arrow_stream made");
+    return RETORT_OK;
+}
+
 /* ---- Tables ---- */
 
 retort_status retort_table_open(retort_table **out, const retort_table_options *options, retort_read_fn read,

@@ -551,12 +551,150 @@ static void streams_with_a_session(void **state) {
     retort_model_free(same);
 }
 
+/* ---- Small arrays ---- */
+
+/* Arrays of one row each, but for one that is large: a row of `rows`, or a null. */
+typedef struct trickle {
+    texts t;
+    retort_model *model;
+    int at, count, bad; /* arrays; the one that is not UTF-8 (-1: none) */
+    int large;          /* the one that has all rows, 200 times */
+    int runs, cancel;   /* groups of texts that were run; the one that is cancelled (-1: none) */
+    int32_t many[200 * ROWS + 1];
+    char letters[200 * sizeof letters];
+} trickle;
+
+static void trickle_release(struct ArrowArrayStream *stream) {
+    stream->release = NULL;
+}
+
+static int trickle_schema(struct ArrowArrayStream *stream, struct ArrowSchema *out) {
+    *out = ((trickle *)stream->private_data)->t.schema;
+    return 0;
+}
+
+static int trickle_next(struct ArrowArrayStream *stream, struct ArrowArray *out) {
+    static const char noise[] = "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"
+                                "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF";
+    trickle *s = stream->private_data;
+    texts_of(&s->t, "u", s->at % ROWS);
+    *out = s->t.array;
+    out->length = 1;
+    s->t.buffers[2] = s->at == s->bad ? noise : letters;
+    if (s->at == s->large) {
+        s->t.buffers[0] = NULL;
+        s->t.buffers[1] = s->many;
+        s->t.buffers[2] = s->letters;
+        out->offset = 0;
+        out->length = 200 * ROWS;
+    }
+    if (s->at++ < s->count) return 0;
+    out->release = NULL;
+    return s->at > s->count + 1 ? EPIPE : 0;
+}
+
+static int count_runs(void *user) {
+    trickle *s = user;
+    return s->runs++ == s->cancel;
+}
+
+static retort_session *open_trickle(trickle *s, struct ArrowArrayStream *out) {
+    retort_session_options options = RETORT_SESSION_OPTIONS;
+    retort_session *session;
+    retort_error err;
+    struct ArrowArrayStream in = {trickle_schema, trickle_next, source_error, trickle_release, s};
+    retort_session_close(session_of("distilbert-classify", &s->model));
+    options.threads = 1;
+    options.cancel = count_runs;
+    options.cancel_user = s;
+    for (int i = 0; i < 200; i++) {
+        memcpy(s->letters + i * offsets[ROWS], letters, (size_t)offsets[ROWS]);
+        for (int row = 0; row <= ROWS; row++) s->many[i * ROWS + row] = i * offsets[ROWS] + offsets[row];
+    }
+    texts_of(&s->t, "u", 0);
+    assert_int_equal(retort_session_open(&session, s->model, &options, &err), RETORT_OK);
+    assert_int_equal(retort_arrow_stream(session, &in, NULL, out, &err), RETORT_OK);
+    return session;
+}
+
+/* The answer to one row is that of retort_classify to it alone. */
+static void check_row(retort_session *session, const struct ArrowArray *out, int64_t at,
+                      const retort_text *text) {
+    float scores[64];
+    const struct ArrowArray *label = out->children[0], *score = out->children[1];
+    assert_int_equal(is_valid(label, at), text != NULL);
+    assert_int_equal(is_valid(score, at), text != NULL);
+    if (text == NULL) return;
+    uint32_t best;
+    assert_int_equal(retort_classify(session, text, 1, scores, NULL, 64, NULL), RETORT_OK);
+    retort_best(scores, (size_t)label->dictionary->length, &best, 1);
+    assert_int_equal(((const int32_t *)label->buffers[1])[at], best);
+    assert_memory_equal((const float *)score->buffers[1] + at, &scores[best], sizeof(float));
+}
+
+static void expect_array(retort_session *session, struct ArrowArrayStream *out, const trickle *s, int i) {
+    struct ArrowArray array;
+    int code = out->get_next(out, &array);
+    if (i == s->bad) {
+        assert_int_equal(code, EINVAL);
+        assert_non_null(strstr(out->get_last_error(out), "text 0 is not UTF-8 from byte 0 on"));
+        return;
+    }
+    assert_int_equal(code, 0);
+    assert_int_equal(array.length, i == s->large ? 200 * ROWS : 1);
+    for (int64_t row = 0; row < array.length; row++) {
+        int64_t text = i == s->large ? row % ROWS : i % ROWS;
+        check_row(session, &array, row, i != s->large && text == 4 ? NULL : &rows[text]);
+    }
+    array.release(&array);
+}
+
+static void small_arrays_are_answered_together(void **state) {
+    (void)state;
+    struct ArrowArrayStream out;
+    struct ArrowArray array;
+    retort_error err;
+    trickle *s = malloc(sizeof *s);
+    assert_non_null(s);
+    *s = (trickle){.count = 1500, .bad = 601, .large = 700, .cancel = -1};
+    retort_session *session = open_trickle(s, &out);
+    for (int i = 0; i < s->count; i++) expect_array(session, &out, s, i);
+    assert_true(s->runs >= 5 && s->runs < 100); /* instead of 1,250 */
+    assert_int_equal(out.get_next(&out, &array), 0);
+    assert_null(array.release); /* the end */
+    assert_int_equal(out.get_next(&out, &array), EPIPE);
+    out.release(&out);
+    assert_int_equal(retort_arrow_own(&out, &err), RETORT_ARGUMENT);
+    retort_session_close(session);
+    retort_model_free(s->model);
+
+    *s = (trickle){.count = 10, .bad = -1, .large = 5, .cancel = 0}; /* what is cancelled goes on */
+    session = open_trickle(s, &out);
+    for (int i = 0; i < s->count; i++) {
+        if (i == 0 || i == s->large) {
+            assert_int_equal(out.get_next(&out, &array), EINTR);
+            assert_non_null(strstr(out.get_last_error(&out), "cancelled"));
+        }
+        if (i == s->large - 1) s->cancel = s->runs;
+        expect_array(session, &out, s, i);
+    }
+    assert_int_equal(retort_arrow_own(&out, &err), RETORT_OK);
+    retort_model_free(s->model);
+    out.release(&out); /* and the session with it */
+    free(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(labels_of_texts),       cmocka_unit_test(types_of_answers),
-        cmocka_unit_test(vectors_of_texts),      cmocka_unit_test(refused_columns),
-        cmocka_unit_test(streams_of_batches),    cmocka_unit_test(views_of_texts),
-        cmocka_unit_test(dictionaries_of_texts), cmocka_unit_test(streams_with_a_session),
+        cmocka_unit_test(labels_of_texts),
+        cmocka_unit_test(types_of_answers),
+        cmocka_unit_test(vectors_of_texts),
+        cmocka_unit_test(refused_columns),
+        cmocka_unit_test(streams_of_batches),
+        cmocka_unit_test(views_of_texts),
+        cmocka_unit_test(dictionaries_of_texts),
+        cmocka_unit_test(streams_with_a_session),
+        cmocka_unit_test(small_arrays_are_answered_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

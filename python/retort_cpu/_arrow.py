@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Columns of pyarrow, Polars, DuckDB and others, by the Arrow PyCapsule interface over retort_arrow.h: texts are not copied."""
 import ctypes
+import errno
+import os
+import threading
 
-from ._library import Error, bytes_of, call, lib
+from ._library import Error, bytes_of, call, interrupt, lib
 
 _P = ctypes.c_void_p
 
@@ -23,7 +26,7 @@ class Stream(ctypes.Structure):
 
 
 for _name, _types in {"schema": [_P, _P, _P], "array": [_P, _P, _P, ctypes.c_char_p, _P, _P],
-                      "open": [_P, _P, _P, ctypes.c_char_p, _P, _P]}.items():
+                      "stream": [_P, _P, ctypes.c_char_p, _P, _P], "own": [_P, _P]}.items():
     _function = getattr(lib, f"retort_arrow_{_name}")
     _function.restype, _function.argtypes = ctypes.c_int, _types
 
@@ -71,12 +74,16 @@ class ArrowAnswers:
         return self._schema.capsule(_SCHEMA), self._array.capsule(_ARRAY)
 
 
+_STATUS = {errno.ENOMEM: "NOMEM", errno.EIO: "IO", errno.EOVERFLOW: "LIMIT"}
+
+
 def _next(stream, function, out):
-    """Calls get_schema or get_next of a stream."""
-    status = _ask(function)(ctypes.addressof(stream), ctypes.addressof(out.struct))
+    """Calls get_schema or get_next of a stream. What Ctrl-C cancels goes on if its handler raises nothing."""
+    while (status := _ask(function)(ctypes.addressof(stream), ctypes.addressof(out.struct))) == errno.EINTR:
+        interrupt()
     if status != 0:
         text = _say(stream.get_last_error)(ctypes.addressof(stream))
-        raise Error(f"arrow: the column gives no more: {text.decode('utf-8', 'replace') if text else f'error {status}'}", "IO")
+        raise Error(text.decode("utf-8", "replace") if text else f"arrow: error {status}", _STATUS.get(status, "ARGUMENT"))
     return out
 
 
@@ -90,13 +97,6 @@ class _Answers:
     def __iter__(self):
         return self
 
-    def _answer(self, schema, texts):
-        answer, kind = _Own(Array), _Own(Schema)
-        with self._model._use(self._model.task) as session:
-            call(lib.retort_arrow_schema, session, kind)
-            call(lib.retort_arrow_array, session, schema, texts, self._name, answer)
-        return ArrowAnswers(kind, answer)
-
 
 class ArrowStream(_Answers):
     """The answers to a stream of texts, for whoever reads Arrow's C streams: ``pyarrow.RecordBatchReader.from_stream(answers)``,
@@ -104,27 +104,50 @@ class ArrowStream(_Answers):
 
     def __init__(self, model, capsule, name):
         super().__init__(model, capsule, name)
-        self._texts, self._schema = Stream.from_address(_inside(capsule, _STREAM)), None
+        self._answers = self._session = None
+        self._process, self._busy = os.getpid(), threading.Lock()
 
-    def _check(self):
-        if not self._texts.release:
+    def _begun(self):
+        """The library's stream, with a session that is the model's again when it ends."""
+        if self._answers is None:
+            texts, session = Stream.from_address(_inside(self._capsules, _STREAM)), self._model._use(self._model.task)
+            pointer = session.__enter__()
+            self._session, self._answers = session, _Own(Stream)
+            call(lib.retort_arrow_stream, pointer, ctypes.addressof(texts), self._name, self._answers)
+        if not self._answers.struct.release:
             raise Error("this stream was taken already: an Arrow stream has one owner")
+        if self._process != os.getpid():
+            raise Error("this stream was begun before the fork: a child begins its own")
+        return self._answers.struct
 
     def __next__(self):
-        self._check()
-        if self._schema is None:
-            self._schema = _next(self._texts, self._texts.get_schema, _Own(Schema))
-        texts = _next(self._texts, self._texts.get_next, _Own(Array))
-        if not texts.struct.release:
+        if not self._busy.acquire(blocking=False):
+            raise Error("this stream is read already: one thread at a time may read it")
+        try:
+            answers = self._begun()
+            kind = _next(answers, answers.get_schema, _Own(Schema))
+            answer = _next(answers, answers.get_next, _Own(Array))
+        finally:
+            self._busy.release()
+        if not answer.struct.release:
             raise StopIteration
-        return self._answer(self._schema, texts)
+        return ArrowAnswers(kind, answer)
 
     def __arrow_c_stream__(self, requested_schema=None):
-        self._check()
-        self._taken = _Own(Stream)
-        options = ctypes.byref(self._model._session_options(None))
-        call(lib.retort_arrow_open, self._model._pointer, options, ctypes.addressof(self._texts), self._name, self._taken)
-        return self._taken.capsule(_STREAM)
+        self._begun()
+        call(lib.retort_arrow_own, self._answers)
+        self._session.give_away()
+        self._session = None
+        return self._answers.capsule(_STREAM)
+
+    def __del__(self):
+        session, self._session = getattr(self, "_session", None), None
+        if session is not None and self._process != os.getpid():  # its threads are the parent's
+            self._answers.struct.release = None
+            session.give_away()
+        elif session is not None:
+            self._answers.release()
+            session.__exit__()
 
 
 class ArrowArray(_Answers):
@@ -134,9 +157,21 @@ class ArrowArray(_Answers):
         if self._capsules is None:
             raise StopIteration
         schema, texts = self._capsules
-        answer = self._answer(_inside(schema, _SCHEMA), _inside(texts, _ARRAY))
+        answer, kind = _Own(Array), _Own(Schema)
+        with self._model._use(self._model.task) as session:
+            call(lib.retort_arrow_schema, session, kind)
+            self._answer(session, _inside(schema, _SCHEMA), _inside(texts, _ARRAY), answer)
         self._capsules = None
-        return answer
+        return ArrowAnswers(kind, answer)
+
+    def _answer(self, session, *arguments):
+        while True:
+            try:
+                return call(lib.retort_arrow_array, session, arguments[0], arguments[1], self._name, arguments[2])
+            except Error as error:
+                if error.status != "CANCELLED":
+                    raise
+            interrupt()  # once more, if its handler raises nothing
 
     def __arrow_c_array__(self, requested_schema=None):
         self._taken = next(self, None)

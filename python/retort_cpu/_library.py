@@ -174,6 +174,20 @@ def work(callbacks, function, *arguments):
                     raise callback.raised
 
 
+# Whether Ctrl-C was pressed, which is forgotten then; its handler does not run: raised inside a callback, KeyboardInterrupt would be lost.
+_occurred = dict(c.retort_session_options._fields_)["cancel"](ctypes.pythonapi.PyOS_InterruptOccurred)
+
+
+def interrupts():
+    """The fields of session options by which Ctrl-C ends a call; another handler than Python's may want it to go on."""
+    return {"cancel": _occurred} if signal.getsignal(signal.SIGINT) is signal.default_int_handler else {}
+
+
+def interrupt():
+    """Runs the handler of the Ctrl-C that cancelled a call."""
+    ctypes.pythonapi.PyErr_SetInterrupt()
+
+
 def progress_callback(progress):
     """``progress(what, done, total)`` as the library calls it. Without one it still lets Ctrl-C through."""
     def report(_user, what, done, total):

@@ -10,7 +10,7 @@ import weakref
 import numpy
 
 from . import _retort as c
-from ._library import (Callback, Error, as_dict, call, failure, lib, names_array, path_of, struct, text_of, threads_here,
+from ._library import (Callback, Error, as_dict, call, failure, interrupts, lib, names_array, path_of, struct, text_of, threads_here,
                        warn, work)
 from ._texts import Texts, as_list, names_of
 
@@ -208,7 +208,7 @@ class Model:
     def _session_options(self, prompt):
         o = self._options
         return struct("session_options", threads=threads_here(o.get("threads")), isa=o.get("isa"), provider=o.get("provider"),
-                      special_as_text=o.get("special_as_text", False), unpack=unpack_number(o.get("unpack")), prompt_name=prompt)
+                      special_as_text=o.get("special_as_text", False), unpack=unpack_number(o.get("unpack")), prompt_name=prompt, **interrupts())
 
     def _open_session(self, prompt):
         out = ctypes.c_void_p()
@@ -514,6 +514,10 @@ class _Session:
 
     def __exit__(self, *_):
         self.pool.append(self.owned)
+
+    def give_away(self):
+        """Instead of __exit__: it ends with the stream that has it."""
+        self.owned.pointer = None
 
 
 class _Spans:

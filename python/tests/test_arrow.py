@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Columns of pyarrow, Polars and DuckDB: the answers are those of the same texts in a list."""
 import gc
+import os
+import subprocess
+import sys
 
-from harness import Skip, file, main, raises, test
+from harness import ROOT, Skip, file, main, raises, test
 
 import numpy
 
@@ -134,6 +137,121 @@ def streams_take_no_more_memory_than_a_chunk():
     peak(4)
     few, many = peak(4), peak(40)  # 1.4 MB each
     assert many < few + 8000, f"{few} KB, {many} KB"
+
+
+@test
+def small_batches_are_answered_together_and_in_order():
+    model, schema = Model(file("distilbert-classify"), threads=1), pyarrow.schema({"body": pyarrow.string()})
+    texts = [None if i % 7 == 0 else "" if i % 11 == 0 else f"good film {i % 40}" for i in range(2000)]
+    wanted, read = pyarrow.array(model.predict_arrow(pyarrow.array(texts))).to_pylist(), []
+
+    def rows(broken):
+        for i, text in enumerate(texts):
+            read.append(i)
+            if i == broken:
+                raise ValueError("the source is gone")
+            yield pyarrow.record_batch({"body": pyarrow.array([text], pyarrow.string())})
+
+    def stream(broken=None):
+        read.clear()
+        return model.predict_arrow(pyarrow.RecordBatchReader.from_batches(schema, rows(broken)), "body")
+
+    found = pyarrow.table(stream())
+    assert found.to_pylist() == wanted and found["label"].num_chunks == len(texts)
+    assert [pyarrow.array(chunk).to_pylist() for chunk in stream()] == [[row] for row in wanted]
+    begun = stream()
+    first = pyarrow.array(next(begun)).to_pylist()
+    assert first == wanted[:1] and 100 < len(read) <= 513, len(read)
+    assert pyarrow.table(begun).to_pylist() == wanted[1:]
+    begun, got = stream(700), []
+    raises(Error, "the source is gone", lambda: got.extend(pyarrow.array(chunk).to_pylist()[0] for chunk in begun))
+    assert got == wanted[:700]  # what came before the failure is answered first
+    vectors = Model(file("bert-embed"), threads=1)
+    whole = pyarrow.array(vectors.predict_arrow(pyarrow.array(texts[:300])))
+    one_by_one = pyarrow.chunked_array([[text] for text in texts[:300]], pyarrow.string())
+    assert pyarrow.chunked_array([pyarrow.array(chunk) for chunk in vectors.predict_arrow(one_by_one)]).to_pylist() == whole.to_pylist()
+
+
+@test
+def texts_that_are_cut_are_counted_and_sessions_come_back():
+    model = Model(file("distilbert-classify"), threads=1)
+    column = pyarrow.chunked_array([["good " * 600], ["good"]])
+    assert len(list(model.predict_arrow(column))) == 2
+    assert model.truncated == 1 and sum(map(len, model._sessions.values())) == 1
+    pyarrow.table(model.predict_arrow(pyarrow.table({"body": column}), "body"))  # takes the session with it
+    assert sum(map(len, model._sessions.values())) == 0 and len(model.classify(["good"])) == 1
+
+
+@test
+def one_thread_and_one_process_read_a_stream():
+    def rows():
+        yield pyarrow.record_batch({"body": ["good"]})
+        raises(Error, "one thread at a time", next, inside[0])
+        yield pyarrow.record_batch({"body": ["bad"]})
+
+    model = Model(file("distilbert-classify"), threads=2)
+    inside = [model.predict_arrow(pyarrow.RecordBatchReader.from_batches(pyarrow.schema({"body": pyarrow.string()}), rows()), "body")]
+    assert len(list(inside[0])) == 2
+    begun = model.predict_arrow(pyarrow.chunked_array([TEXTS, TEXTS]))
+    next(begun)
+    child = os.fork()
+    if child == 0:
+        try:
+            raises(Error, "before the fork", next, begun)
+            del begun
+            os._exit(len(model.classify(TEXTS[:1])) - 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0 and len(next(begun)) == len(TEXTS)
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+import pyarrow
+from retort_cpu import Model
+how, path = sys.argv[1:]
+model, texts = Model(path, threads=1), pyarrow.array([f"a film that goes on and on, number {i}" for i in range(400000)])
+list(model.predict_arrow(pyarrow.array(["good"])))
+calls = {"array": lambda: pyarrow.array(model.predict_arrow(texts)), "chunk": lambda: next(model.predict_arrow(pyarrow.chunked_array([texts]))),
+         "whole": lambda: pyarrow.table(model.predict_arrow(pyarrow.table({"body": texts}), "body"))}
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    calls[how]()
+except KeyboardInterrupt:
+    print("KeyboardInterrupt")
+except OSError as error:
+    print("cancelled" in str(error))
+"""
+
+
+@test
+def an_interrupt_ends_a_large_chunk():
+    """Which takes minutes."""
+    for how, said in {"array": "KeyboardInterrupt", "chunk": "KeyboardInterrupt", "whole": "True"}.items():
+        done = subprocess.run([sys.executable, "-c", INTERRUPTED, how, str(ROOT / "models/sentiment.retort")], capture_output=True, text=True, timeout=60)
+        assert done.stdout == f"{said}\n" and done.stderr == "", (how, done)
+
+
+GOES_ON = """
+import os, signal, sys, threading
+import pyarrow
+from retort_cpu import Model
+model, texts, seen = Model(sys.argv[1], threads=1), pyarrow.array([f"a film, number {i}" for i in range(3000)]), []
+wanted = pyarrow.array(model.predict_arrow(texts)).to_pylist()
+signal.signal(signal.SIGINT, lambda *_: seen.append(1))
+threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+for column in (texts, pyarrow.chunked_array([texts])):
+    assert pyarrow.array(next(model.predict_arrow(column))).to_pylist() == wanted
+while not seen:
+    pass
+print("went on")
+"""
+
+
+@test
+def a_handler_that_raises_nothing_lets_it_go_on():
+    done = subprocess.run([sys.executable, "-c", GOES_ON, str(ROOT / "models/sentiment.retort")], capture_output=True, text=True, timeout=100)
+    assert done.stdout == "went on\n" and done.stderr == "", done
 
 
 @test

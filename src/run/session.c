@@ -21,6 +21,8 @@ struct retort_session {
     const char *prompt;    /* the model's; "" for none */
     const char *pools_all; /* why no tokens can be left out of pooling; NULL: they can */
     uint64_t truncated;    /* texts so far */
+    int (*cancel)(void *user);
+    void *cancel_user;
 };
 
 static const rt_provider *const providers[] = {
@@ -86,6 +88,8 @@ static retort_status open_session(retort_session *session, retort_model *model,
                        (int)options.unpack);
     }
     session->special_as_text = options.special_as_text;
+    session->cancel = options.cancel;
+    session->cancel_user = options.cancel_user;
     const char *name =
         options.prompt_name != NULL ? options.prompt_name : model->config.sentences.default_prompt;
     retort_status status = rt_config_prompt(&model->config, name, &session->prompt, err);
@@ -224,4 +228,13 @@ uint64_t *rt_session_truncated(retort_session *session) {
 }
 rt_word_cache *rt_session_cache(retort_session *session) {
     return session->cache;
+}
+
+bool rt_session_may_cancel(const retort_session *session) {
+    return session->cancel != NULL;
+}
+
+retort_status rt_session_cancel(const retort_session *session, retort_error *err) {
+    if (session->cancel == NULL || session->cancel(session->cancel_user) == 0) return RETORT_OK;
+    return rt_fail(err, RETORT_CANCELLED, "cancelled");
 }

@@ -19,6 +19,9 @@ retort_status rt_session_run(retort_session *session, const rt_batch *batch, ret
 const char *rt_session_prompt(const retort_session *session);
 /* The word cache of the session. */
 rt_word_cache *rt_session_cache(retort_session *session);
+/* Whether the caller may end a call between groups of texts; whether it does so now: CANCELLED. */
+bool rt_session_may_cancel(const retort_session *session);
+retort_status rt_session_cancel(const retort_session *session, retort_error *err);
 /* The counter of truncated texts. */
 uint64_t *rt_session_truncated(retort_session *session);
 

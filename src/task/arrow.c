@@ -3,6 +3,7 @@
  * the interface allows, and release the rest. */
 #include "task/arrow.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "run/session.h"
 #include "task/arrow_texts.h"
 
@@ -10,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 1024, BUFFERS = 3 };
+enum { ROWS = 1024, BUFFERS = 3, FIRST_BYTES = 8192, PACE_NS = 200000000 };
 
 /* ---- Schemas ---- */
 
@@ -149,19 +150,39 @@ static bool add_dictionary(struct ArrowArray *array, const rt_config *config) {
 
 /* ---- Answers ---- */
 
+retort_status rt_arrow_run(retort_session *session, const retort_text *texts, size_t n, rt_arrow_pace *pace,
+                           float *scores, retort_error *err) {
+    const rt_config *config = &rt_session_model(session)->config;
+    bool paced = rt_session_may_cancel(session);
+    retort_status status = RETORT_OK;
+    for (size_t first = 0; status == RETORT_OK && first < n;) {
+        size_t count = 0, bytes = 0;
+        int64_t begun = paced ? rt_now_ns() : 0;
+        if (pace->bytes == 0) pace->bytes = FIRST_BYTES;
+        if (paced && (status = rt_session_cancel(session, err)) != RETORT_OK) break;
+        while (first + count < n && (!paced || bytes < pace->bytes)) bytes += texts[first + count++].length;
+        float *rows = scores + first * (size_t)config->labels;
+        status = config->task == RETORT_TASK_CLASSIFY
+                     ? rt_classify(session, texts + first, count, rows, NULL, err)
+                     : rt_embed(session, texts + first, count, rows, err);
+        first += count;
+        if (!paced || first == n) continue;
+        int64_t took = rt_now_ns() - begun;
+        if (took < PACE_NS / 2) pace->bytes *= 2;
+        if (took > PACE_NS) pace->bytes /= 2;
+    }
+    return status;
+}
+
 typedef struct answers {
     retort_session *session;
     size_t labels;
     bool classify;
+    rt_arrow_pace pace;
     struct ArrowArray *first, *values; /* labels and scores; or lists and their items */
     float *scores;                     /* [ROWS, labels] */
     int64_t nulls;
 } answers;
-
-static retort_status run(answers *a, const retort_text *texts, size_t n, retort_error *err) {
-    return a->classify ? rt_classify(a->session, texts, n, a->scores, NULL, err)
-                       : rt_embed(a->session, texts, n, a->scores, err);
-}
 
 static void put_row(const answers *a, int64_t row, const float *scores) {
     ((uint8_t *)buffer_of(a->first, 0))[row / 8] |= (uint8_t)(1 << row % 8);
@@ -189,7 +210,7 @@ static retort_status answer(answers *a, const rt_arrow_texts *c, retort_error *e
             else
                 a->nulls++;
         }
-        retort_status status = n > 0 ? run(a, texts, n, err) : RETORT_OK;
+        retort_status status = rt_arrow_run(a->session, texts, n, &a->pace, a->scores, err);
         if (status != RETORT_OK) {
             char group[64];
             snprintf(group, sizeof group, "arrow: texts %lld to %lld", (long long)rows[0],
@@ -220,6 +241,11 @@ static bool make_answers(answers *a, struct ArrowArray *out, int64_t n) {
     return a->values != NULL;
 }
 
+static void count_nulls(const answers *a) {
+    a->first->null_count = a->nulls;
+    if (a->classify) a->values->null_count = a->nulls;
+}
+
 retort_status rt_arrow_array(retort_session *session, const struct ArrowSchema *schema,
                              const struct ArrowArray *texts, const char *name, struct ArrowArray *out,
                              retort_error *err) {
@@ -241,7 +267,25 @@ retort_status rt_arrow_array(retort_session *session, const struct ArrowSchema *
         release_array(out);
         return status;
     }
-    a.first->null_count = a.nulls;
-    if (a.classify) a.values->null_count = a.nulls;
+    count_nulls(&a);
+    return RETORT_OK;
+}
+
+retort_status rt_arrow_known(retort_session *session, const bool *nulls, size_t n, const float *scores,
+                             struct ArrowArray *out, retort_error *err) {
+    const rt_config *config = &rt_session_model(session)->config;
+    answers a = {.session = session, .labels = (size_t)config->labels};
+    a.classify = config->task == RETORT_TASK_CLASSIFY;
+    if (!make_answers(&a, out, (int64_t)n)) {
+        release_array(out);
+        return rt_fail_nomem(err, n * a.labels * sizeof(float));
+    }
+    for (size_t row = 0; row < n; row++) {
+        a.nulls += nulls[row];
+        if (nulls[row]) continue;
+        put_row(&a, (int64_t)row, scores);
+        scores += a.labels;
+    }
+    count_nulls(&a);
     return RETORT_OK;
 }
