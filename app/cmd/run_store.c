@@ -70,15 +70,13 @@ static bool write_file(const char *path, const char *text) {
 /* Rows first, then what says that they are there. */
 static cli_code save(run_store *store) {
     if (!store->keeps) return CLI_DONE;
-    char next[4096];
     json_t *json = state_json(store);
     char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
     json_decref(json);
     if (text == NULL) return cli_no_memory();
-    snprintf(next, sizeof next, "%s.next", store->state);
     bool fine = fsync(store->fd) == 0 &&
                 (store->bad_fd < 0 || store->bad_device || fsync(store->bad_fd) == 0) &&
-                write_file(next, text) && rename(next, store->state) == 0;
+                write_file(store->next, text) && rename(store->next, store->state) == 0;
     free(text);
     store->saved = cli_now();
     return fine ? CLI_DONE : fail_write(store->state);
@@ -210,22 +208,49 @@ static char *place_of(const char *path) {
     return place;
 }
 
-/* The input and the bad rows lie in no file that a run writes beside its output. */
+static bool is_at(const char *place, const char *path) {
+    char *other = place != NULL ? place_of(path) : NULL;
+    bool same = other != NULL && strcmp(place, other) == 0;
+    free(other);
+    return same;
+}
+
+/* The input and the bad rows lie in no file that a run writes. */
 static cli_code check_places(const run_store *store, const cli_args *args) {
+    static const char kept[] = "the run keeps its rows there until it ends";
+    const struct {
+        const char *path, *why;
+    } rows[] = {{store->part, kept},
+                {store->state, kept},
+                {store->next, kept},
+                {store->path, "it is the output"},
+                {store->bad_path, "bad rows go there: --bad-rows names another file"}};
     const char *const given[] = {cli_text(args, CLI_INPUT), store->bad_path};
-    char *kept[] = {place_of(store->part), place_of(store->state)};
-    cli_code code = CLI_DONE;
-    for (size_t i = 0; i < 4; i++) {
-        char *place = place_of(given[i / 2]);
-        bool same = place != NULL && kept[i % 2] != NULL && strcmp(place, kept[i % 2]) == 0;
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
+        char *place = place_of(given[i]);
+        size_t row = 0, count = sizeof rows / sizeof *rows - i; /* the last row is the bad rows themselves */
+        while (row < count && !is_at(place, rows[row].path)) row++;
         free(place);
-        if (!same || code != CLI_DONE) continue;
-        cli_error("'%s' would be written over: the run keeps its rows there until it ends", given[i / 2]);
-        code = CLI_USAGE;
+        if (row == count) continue;
+        cli_error("'%s' would be written over: %s", given[i], rows[row].why);
+        return CLI_USAGE;
     }
-    free(kept[0]);
-    free(kept[1]);
-    return code;
+    return CLI_DONE;
+}
+
+/* Before the first row: a run may be long. Devices and pipes are opened when there is something to write. */
+static cli_code check_bad_rows(const run_store *store) {
+    struct stat info;
+    bool folder = stat(store->bad_path, &info) == 0 && S_ISDIR(info.st_mode);
+    return store->bad_device && !folder ? CLI_DONE : cli_check_writable(store->bad_path);
+}
+
+/* What a link that leads nowhere stands for is not written, and the link is not replaced. */
+static cli_code check_link(const char *path) {
+    struct stat info;
+    if (lstat(path, &info) != 0 || !S_ISLNK(info.st_mode) || stat(path, &info) == 0) return CLI_DONE;
+    cli_error("%s: a dangling link: remove it, or name the file itself", path);
+    return CLI_FAILED;
 }
 
 /* The path, or NULL. /dev/stderr is a device whatever is behind it. */
@@ -256,12 +281,14 @@ cli_code run_store_open(run_store *store, const cli_args *args, char *settings) 
     store->keeps = !out && (stat(path, &info) != 0 || S_ISREG(info.st_mode));
     store->part = join(path, ".part");
     store->state = join(path, ".state");
+    store->next = join(path, ".state.next");
     bool aside = cli_has(args, CLI_BAD_ROWS) || store->keeps;
     if (aside) store->bad_path = name_bad_rows(store, args);
     bool named = store->settings != NULL && store->part != NULL && store->state != NULL &&
-                 (!aside || store->bad_path != NULL);
-    cli_code code = named ? CLI_DONE : cli_no_memory();
+                 store->next != NULL && (!aside || store->bad_path != NULL);
+    cli_code code = named ? check_link(path) : cli_no_memory();
     if (code == CLI_DONE && store->keeps) code = check_places(store, args);
+    if (code == CLI_DONE && cli_has(args, CLI_BAD_ROWS)) code = check_bad_rows(store);
     if (code == CLI_DONE) code = cli_codec_check(store->codec, path);
     if (code == CLI_DONE) code = open_memory(store);
     if (code != CLI_DONE) return code;
@@ -377,6 +404,7 @@ void run_store_close(run_store *store) {
     free(store->path);
     free(store->part);
     free(store->state);
+    free(store->next);
     free(store->bad_path);
     free(store->settings);
 }

@@ -24,6 +24,7 @@ typedef struct run_mark {
 typedef struct run_store {
     char *path;                    /* "-": stdout */
     char *part, *state, *bad_path; /* bad_path NULL: bad rows are only told */
+    char *next;                    /* becomes the state */
     char *settings;                /* what the answers depend on */
     bool keeps;                    /* a regular file: OUT.part and OUT.state */
     bool done;                     /* by an earlier run, down to the last row */

@@ -233,11 +233,16 @@ cli_code run_table_check(const cli_args *args, int words) {
     if (code == CLI_DONE && output != NULL) code = cli_table_check(output);
     if (code != CLI_DONE) return code;
     for (size_t i = 0; i < 2; i++) {
-        bool over =
-            written[i] != NULL && strcmp(written[i], "-") != 0 && !cli_is_device(written[i]) &&
-            (cli_is_same_file(written[i], input) || (i == 1 && files && cli_is_same_file(bad, output)));
-        if (!over) continue;
-        cli_error("'%s' would be written over: it is the input, or another output", written[i]);
+        if (written[i] == NULL || strcmp(written[i], "-") == 0 || cli_is_device(written[i])) continue;
+        bool over = cli_is_same_file(written[i], input) ||
+                    (words > 0 && cli_is_same_file(written[i], args->words[0])) ||
+                    (i == 1 && files && cli_is_same_file(bad, output));
+        if (!over && *written[i] != '\0') continue;
+        if (over)
+            cli_error("'%s' would be written over: it is the input, the model, or another output",
+                      written[i]);
+        else
+            cli_error("%s: the name of the file is empty", i == 0 ? "-o" : "--bad-rows");
         return CLI_USAGE;
     }
     if (!cli_has(args, CLI_FORMAT) && !cli_table_of(input, &in)) {

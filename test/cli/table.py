@@ -277,7 +277,7 @@ def outputs_that_are_refused():
     link.symlink_to(path)
     fails(2, "would be written over", "run", small(), "--input", path, "-o", link)
     fails(2, "would be written over", "run", small(), "--input", path, "-o", HERE / "o.csv", "--bad-rows", path)
-    fails(2, "would be written over", "run", small(), "--input", path, "-o", HERE / "o.csv", "--bad-rows", HERE / "o.csv") if (HERE / "o.csv").exists() else None
+    fails(2, "would be written over", "run", small(), "--input", path, "-o", HERE / "o.csv", "--bad-rows", HERE / "o.csv")
     for place in (HERE / "o.csv.part", f"{HERE}/../{HERE.name}/o.csv.state"):
         fails(2, "the run keeps its rows there", "run", small(), "--input", path, "-o", HERE / "o.csv", "--bad-rows", place)
     (HERE / "o.csv.part").write_bytes(CSV)
@@ -285,7 +285,7 @@ def outputs_that_are_refused():
     assert (HERE / "o.csv.part").read_bytes() == CSV
     (HERE / "o.csv.part").unlink()
     assert pathlib.Path(path).read_bytes() == CSV
-    fails(1, "cannot create: Is a directory", "run", small(), "--input", path, "-o", HERE / "o.csv", "--bad-rows", HERE)
+    fails(1, "this is a folder", "run", small(), "--input", path, "-o", HERE / "o.csv", "--bad-rows", HERE)
     fails(1, "cannot create", "run", small(), "--input", path, "-o", HERE / "nowhere/o.csv")
     error = fails(1, "cannot write: No space left", "run", small(), "--input", path, "-o", "/dev/full")
     fails(2, "--resume needs a regular file", "run", small(), "--input", path, "-o", "/dev/null", "--resume")
@@ -294,6 +294,26 @@ def outputs_that_are_refused():
     fails(2, "--scores needs --input", "run", small(), "--scores", "x")
     fails(2, "--pairs has no effect with --input", "run", small(), "--input", path, "--pairs")
     fails(3, "cannot open", "run", small(), "--input", HERE / "nothing.csv")
+
+
+@test
+def files_that_a_run_writes_are_no_inputs():
+    data, out = b'{"text": "a"}\nbad\n', HERE / "kept.jsonl"
+    for ending in (".part", ".state", ".state.next", ".bad.jsonl"):
+        path = pathlib.Path(file(f"kept.jsonl{ending}", data))
+        fails(2, "would be written over", "run", small(), "--input", path, "-o", out, "--format", "jsonl")
+        assert path.read_bytes() == data
+        path.unlink()
+        if ending != ".bad.jsonl":
+            fails(2, "would be written over", "run", small(), "--input", file("rows.jsonl", data), "-o", out, "--bad-rows", path)
+    fails(2, "would be written over: it is the output", "run", small(), "--input", file("rows.jsonl", data), "-o", out, "--bad-rows", HERE / "." / "../" / HERE.name / "kept.jsonl")
+    name = file("copy.retort", pathlib.Path(small()).read_bytes())
+    fails(2, "it is the input, the model,", "run", name, "--input", file("rows.jsonl", data), "-o", name)
+    fails(2, "-o: the name of the file is empty", "run", small(), "--input", file("rows.jsonl", data), "-o", "")
+    fails(1, "no/bad: cannot create", "run", small(), "--input", file("rows.jsonl", data), "-o", out, "--bad-rows", "no/bad")
+    (HERE / "nowhere.jsonl").symlink_to("no/file.jsonl")
+    fails(1, "a dangling link", "run", small(), "--input", file("rows.jsonl", data), "-o", HERE / "nowhere.jsonl")
+    assert (HERE / "nowhere.jsonl").is_symlink() and not list(HERE.glob("kept*")) and not list(HERE.glob("nowhere.jsonl.*"))
 
 
 @test
