@@ -10,7 +10,7 @@
 #include "graph/draw.h"
 #include "model/onnx_export.h"
 #include "model/cascade.h"
-#include "model/storage.h"
+#include "model/describe.h"
 #include "quant/dequantize.h"
 #include "prune/module.h"
 #include "prune/prune.h"
@@ -315,89 +315,11 @@ retort_status retort_model_layer(const retort_model *model, size_t index, retort
     return RETORT_OK;
 }
 
-static const char *const part_names[] = {
-    [RT_PART_OTHER] = "vectors", [RT_PART_TABLE] = "embeddings", [RT_PART_MATRIX] = "matrices"};
-
-/* Parameters in a constant; index vectors and scales of integers have none. */
-static uint64_t parameters_of(const rt_value *value, const rt_use *use) {
-    bool weight = value->dtype != RETORT_I64 && value->dtype != RETORT_BOOL;
-    size_t count;
-    return weight && !use->scale && rt_shape_count(value->dims, value->rank, &count) ? count : 0;
-}
-
-/* How matrix weights are stored, with the names of torch where they exist. */
-typedef enum stored { FLOAT32, BFLOAT16, INT8, INT4, INT3, INT2, STORED_COUNT } stored;
-static const char *const stored_names[STORED_COUNT] = {
-    [FLOAT32] = "float32", [BFLOAT16] = "bfloat16", [INT8] = "int8",
-    [INT4] = "int4",       [INT3] = "int3",         [INT2] = "int2"};
-
-static stored stored_as(const rt_value *value) {
-    if (value->dtype == RETORT_U8) {
-        rt_storage storage = rt_storage_of(value);
-        return storage == RT_STORAGE_S2 ? INT2 : storage == RT_STORAGE_S3 ? INT3 : INT4;
-    }
-    return value->dtype == RETORT_S8 ? INT8 : value->dtype == RETORT_BF16 ? BFLOAT16 : FLOAT32;
-}
-
-static retort_status count_constants(const retort_model *model, retort_info *info) {
-    const rt_constants *constants = rt_model_constants(model);
-    if (constants == NULL) return RETORT_NOMEM;
-    uint64_t sums[STORED_COUNT] = {0};
-    stored most = FLOAT32;
-    info->tensors = constants->count;
-    info->parameters = 0;
-    for (size_t i = 0; i < constants->count; i++) {
-        const struct rt_constant *constant = &constants->items[i];
-        const rt_value *value = &model->graph.values[constant->value];
-        uint64_t parameters = parameters_of(value, &constant->use);
-        info->parameters += parameters;
-        if (constant->use.part == RT_PART_MATRIX) sums[stored_as(value)] += parameters;
-    }
-    for (int kind = 0; kind < STORED_COUNT; kind++) {
-        if (sums[kind] > sums[most]) most = (stored)kind;
-    }
-    info->dtype = stored_names[most];
-    return RETORT_OK;
-}
-
 retort_status retort_model_info(const retort_model *model, retort_info *info) {
     retort_info full;
     if (model == NULL || info == NULL || rt_read_info("info", info, &full, NULL) != RETORT_OK)
         return RETORT_ARGUMENT;
-    const rt_config *config = &model->config;
-    const rt_tokenizer_info text = model->tokenizer != NULL
-                                       ? rt_tokenizer_describe(model->tokenizer)
-                                       : (rt_tokenizer_info){.mask = -1, .unk = -1, .pad = -1};
-    full = (retort_info){
-        .task = config->task,
-        .problem = config->problem,
-        .family = config->arch->type,
-        .source = model->source,
-        .recipe = model->provenance.text,
-        .level = model->graph.level,
-        .layers = config->layers,
-        .hidden = config->hidden,
-        .heads = config->heads,
-        .ffn = config->ffn,
-        .vocab = config->vocab,
-        .positions = config->positions,
-        .types = rt_config_has_types(config) ? config->types : 0,
-        .labels = rt_config_columns(config),
-        .default_prompt = config->sentences.default_prompt,
-        .similarity = rt_similarity_name(config->sentences.similarity),
-        .max_length = config->max_length,
-        .file_bytes = model->file_bytes,
-        .nodes = model->graph.node_count,
-        .source_nodes = model->source_nodes,
-        .token_vectors = rt_model_pooled_rows(model) >= 0,
-        .mask = text.mask,
-        .unknown = text.unk,
-        .pad = text.pad,
-        .sparse = config->task == RETORT_TASK_EMBED && config->pooling == RT_POOL_SPLADE,
-        .activation = rt_scoring_name(&config->scoring),
-        .padding_idx = config->after_pad != 0 ? -1 : (int32_t)rt_config_pad_id(config),
-    };
-    retort_status status = count_constants(model, &full);
+    retort_status status = rt_model_describe(model, &full);
     if (status == RETORT_OK) rt_give_info(info, &full);
     return status;
 }
@@ -426,22 +348,9 @@ retort_status retort_model_tensor(const retort_model *model, size_t index, retor
     retort_tensor_info full;
     if (model == NULL || info == NULL || rt_read_tensor_info("tensor", info, &full, NULL) != RETORT_OK)
         return RETORT_ARGUMENT;
-    const rt_constants *constants = rt_model_constants(model);
-    if (constants == NULL) return RETORT_NOMEM;
-    if (index >= constants->count) return RETORT_ARGUMENT;
-    const struct rt_constant *constant = &constants->items[index];
-    const rt_value *value = &model->graph.values[constant->value];
-    full = (retort_tensor_info){.name = value->name, .dtype = value->dtype, .rank = value->rank};
-    rt_storage storage = rt_storage_of(value);
-    full.layout = rt_storage_layout_name(value, storage);
-    size_t bytes = 0;
-    full.parameters = parameters_of(value, &constant->use);
-    full.part = part_names[constant->use.part];
-    full.bytes = rt_value_bytes(value, &bytes) ? bytes : 0;
-    if (rt_storage_narrow_bytes(value, storage) > 0) full.bytes = rt_storage_narrow_bytes(value, storage);
-    memcpy(full.shape, value->dims, sizeof full.shape);
-    rt_give_tensor_info(info, &full);
-    return RETORT_OK;
+    retort_status status = rt_model_describe_tensor(model, index, &full);
+    if (status == RETORT_OK) rt_give_tensor_info(info, &full);
+    return status;
 }
 
 retort_status retort_model_print(const retort_model *model, retort_write_fn write, void *user) {
@@ -956,29 +865,9 @@ retort_status retort_model_cascade(const retort_model *model, retort_cascade_inf
 
 retort_status retort_model_stage(const retort_model *model, size_t index, retort_stage_info *info) {
     retort_stage_info full;
-    if (model == NULL || model->cascade == NULL || info == NULL || index > model->cascade->count ||
-        rt_read_stage_info("stage", info, &full, NULL) != RETORT_OK)
+    if (model == NULL || info == NULL || rt_read_stage_info("stage", info, &full, NULL) != RETORT_OK)
         return RETORT_ARGUMENT;
-    const rt_cascade *cascade = model->cascade;
-    const rt_stage *stage = index < cascade->count ? &cascade->stages[index] : NULL;
-    const retort_model *own = stage != NULL ? stage->model : rt_cascade_full(model);
-    retort_info about = {.size = sizeof about};
-    full = (retort_stage_info){.kind = stage == NULL ? RETORT_STAGE_FULL
-                                       : own != NULL ? RETORT_STAGE_STUDENT
-                                                     : RETORT_STAGE_LINEAR,
-                               .recipe = "int8",
-                               .threshold = stage != NULL ? stage->threshold : 0,
-                               .share = stage != NULL ? stage->share : cascade->share,
-                               .tested_share = stage != NULL ? stage->test_share : cascade->test_share};
-    if (own == NULL && stage != NULL) {
-        full.parameters = stage->ngrams.buckets * stage->ngrams.labels;
-        rt_give_stage_info(info, &full);
-        return RETORT_OK;
-    }
-    retort_status status = retort_model_info(own, &about);
-    full.recipe = about.recipe;
-    full.layers = about.layers;
-    full.parameters = about.parameters;
+    retort_status status = rt_model_describe_stage(model, index, &full);
     if (status == RETORT_OK) rt_give_stage_info(info, &full);
     return status;
 }

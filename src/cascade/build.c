@@ -211,11 +211,11 @@ static retort_status ask_full(builder *b, retort_session *session, retort_error 
         if (b->full_label[i] != b->full_label[0]) return RETORT_OK;
     }
     char text[256];
-    const char *name = retort_model_label(b->full, b->full_label[0]);
+    const char **names = b->full->config.label_names;
     snprintf(
         text, sizeof text,
         "the full model gives all texts the label '%.80s': a cascade cannot be told from a constant here",
-        name != NULL ? name : "");
+        names != NULL ? names[b->full_label[0]] : "");
     warn(b, text);
     return RETORT_OK;
 }
