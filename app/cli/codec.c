@@ -82,11 +82,25 @@ struct cli_source {
     cli_step unread; /* of `in`; `ended`: at the end of a member, or at the beginning */
     bool end;        /* of the file */
     uint64_t done, total;
+    struct timespec changed; /* of a regular file: its last change before it was opened */
 };
 
 static retort_status fail_io(const cli_source *source, retort_error *err) {
     err->status = RETORT_IO;
     snprintf(err->text, sizeof err->text, "%.300s: cannot read: %s", source->path, strerror(errno));
+    return err->status;
+}
+
+/* The end of a regular file that is not the one that was opened may lie anywhere, and so may what was read. */
+static retort_status check_unchanged(const cli_source *source, retort_error *err) {
+    struct stat info;
+    if (source->total == 0) return RETORT_OK;
+    if (fstat(source->fd, &info) != 0) return fail_io(source, err);
+    if ((uint64_t)info.st_size == source->total && info.st_mtim.tv_sec == source->changed.tv_sec &&
+        info.st_mtim.tv_nsec == source->changed.tv_nsec)
+        return RETORT_OK;
+    err->status = RETORT_IO;
+    snprintf(err->text, sizeof err->text, "%.300s: it changed while it was read", source->path);
     return err->status;
 }
 
@@ -103,7 +117,7 @@ static retort_status refill(cli_source *source, retort_error *err) {
     source->end = n == 0;
     source->done += (uint64_t)n;
     source->unread.in_left += (size_t)n;
-    return RETORT_OK;
+    return source->end ? check_unchanged(source, err) : RETORT_OK;
 }
 
 static bool begins_as(const cli_source *source, cli_codec codec) {
@@ -150,7 +164,10 @@ cli_code cli_source_open(cli_source **out, const char *path) {
         cli_error("%s: cannot open: %s", path, strerror(errno));
         code = CLI_BAD_DATA;
     }
-    if (code == CLI_DONE && S_ISREG(info.st_mode)) source->total = (uint64_t)info.st_size;
+    if (code == CLI_DONE && S_ISREG(info.st_mode)) {
+        source->total = (uint64_t)info.st_size;
+        source->changed = info.st_mtim;
+    }
     if (code == CLI_DONE && find_codec(source, &err) != RETORT_OK) code = cli_fail(&err, true);
     if (code == CLI_DONE) {
         *out = source;

@@ -141,10 +141,10 @@ static cli_code open_memory(run_store *store) {
 }
 
 /* Cuts a file to the length that the state says. */
-static cli_code cut_to(const char *path, int fd, uint64_t length) {
+static cli_code cut_to(const run_store *store, const char *path, int fd, uint64_t length) {
     struct stat info;
     if (fstat(fd, &info) != 0 || (uint64_t)info.st_size < length) {
-        cli_error("%s: it is shorter than at its last save: remove it to begin anew", path);
+        cli_error("%s: it is shorter than at its last save: remove %s to begin anew", path, store->state);
         return CLI_BAD_DATA;
     }
     if (ftruncate(fd, (off_t)length) == 0 && lseek(fd, (off_t)length, SEEK_SET) >= 0) return CLI_DONE;
@@ -169,7 +169,7 @@ static cli_code open_bad(run_store *store) {
     if (store->mark.bad == 0)
         return unlink(store->bad_path) == 0 || errno == ENOENT ? CLI_DONE : fail_write(store->bad_path);
     cli_code code = open_file(store->bad_path, 0, &store->bad_fd);
-    return code == CLI_DONE ? cut_to(store->bad_path, store->bad_fd, store->mark.bad) : code;
+    return code == CLI_DONE ? cut_to(store, store->bad_path, store->bad_fd, store->mark.bad) : code;
 }
 
 static cli_code open_resumable(run_store *store, bool resume) {
@@ -188,7 +188,7 @@ static cli_code open_resumable(run_store *store, bool resume) {
         cli_error("%s: another run is writing it", store->part);
         return CLI_FAILED;
     }
-    if (code == CLI_DONE) code = cut_to(store->part, store->fd, store->mark.output);
+    if (code == CLI_DONE) code = cut_to(store, store->part, store->fd, store->mark.output);
     if (code == CLI_DONE) code = open_bad(store);
     sync_folder(store->part);
     store->resumed = has_state;

@@ -330,6 +330,11 @@ static cli_code open_store(table_run *t) {
     t->before = t->store.mark.rows;
     if (code != CLI_DONE || t->store.done) return code;
     if (t->store.resumed) {
+        uint64_t had = t->store.mark.rows + t->store.mark.bad_rows;
+        if (cli_has(t->run->args, CLI_ROWS) && had > (uint64_t)cli_int(t->run->args, CLI_ROWS, 0)) {
+            cli_error("--rows: %" PRIu64 " rows were read before the run was killed", had);
+            return CLI_USAGE;
+        }
         if (retort_table_skip(t->table, &t->store.mark.input, &err) != RETORT_OK) return cli_fail(&err, true);
     } else {
         put_header(t);

@@ -436,6 +436,17 @@ def killed_and_resumed(name, data, moments, *options):
 
 
 @test
+def inputs_that_change_are_told():
+    path = file("changing.tsv", "text\n" + "good film\n" * 400000)  # more than is read ahead of a pipe that nobody reads
+    for change in (lambda: os.truncate(path, 3000000), lambda: open(path, "a").write("more\n")):
+        run = subprocess.Popen([RETORT, "run", small(), "--input", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        run.stdout.read(1000)
+        change()
+        error = run.communicate()[1].decode()
+        assert run.returncode == 3 and f"{path}: it changed while it was read" in error, (run.returncode, error)
+
+
+@test
 def killed_runs_go_on():
     lines = large(40000, 7)
     for at in (10, 5000, 20000, 39999):
@@ -472,6 +483,7 @@ def what_cannot_be_resumed():
     fails(2, "--resume goes on with it", "run", small(), "--input", path, "-o", out)
     fails(2, "other options or another model", "run", small(), "--input", path, "-o", out, "--resume", "--scores")
     fails(2, "other options or another model", "run", model("bert-classify"), "--input", path, "-o", out, "--resume")
+    fails(2, "rows were read before the run was killed", "run", small(), "--input", path, "-o", out, "--resume", "--rows", "1")
     fails(3, "are not those that were read before", "run", small(), "--input", file("later2.tsv", data.replace("\n1\t", "\n9\t")), "-o", out, "--resume")
     state = pathlib.Path(f"{out}.state").read_text()
     pathlib.Path(f"{out}.state").write_text("{}")
@@ -480,7 +492,7 @@ def what_cannot_be_resumed():
     fails(3, "this is no state of a run: a number is negative", "run", small(), "--input", path, "-o", out, "--resume")
     pathlib.Path(f"{out}.state").write_text(state)
     os.truncate(f"{out}.part", 10)
-    fails(3, "shorter than at its last save", "run", small(), "--input", path, "-o", out, "--resume")
+    fails(3, f"shorter than at its last save: remove {out}.state to begin anew", "run", small(), "--input", path, "-o", out, "--resume")
 
 
 @test
