@@ -72,6 +72,17 @@ def path_of(path, what="path"):
     return raw
 
 
+def whole(value, what, more=""):
+    """A whole number from 1 on. `more`: what else may be given."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what} {value!r:.60}: expected a whole number{more}") from None
+    if number < 1:
+        raise Error(f"{what} {number}: expected at least 1{more}")
+    return number
+
+
 def failure(status, error=None):
     text = text_of(error.text) if error is not None and error.text else text_of(lib.retort_status_text(status))
     return Error(text, c.STATUS_NAMES.get(status, str(status)))
@@ -201,7 +212,7 @@ def threads_here(threads=None):
     """How many threads a session gets: `threads`; else OMP_NUM_THREADS, which Spark sets to spark.task.cpus, but no more
     CPUs than this process may use; else 0, and the library takes min(affinity, cgroup quota, physical cores)."""
     if threads is not None:
-        return operator.index(threads)
+        return 0 if threads == 0 else whole(threads, "threads", ", or 0 or None for all cores")
     try:
         wanted = int(os.environ.get("OMP_NUM_THREADS", "").split(",")[0])
     except ValueError:

@@ -11,7 +11,7 @@ import numpy
 
 from . import _retort as c
 from ._library import (Callback, Error, as_dict, call, failure, interrupts, lib, names_array, path_of, struct, text_of, threads_here,
-                       warn, work)
+                       warn, whole, work)
 from ._texts import Texts, as_list, names_of
 
 TASKS = ("classify", "tag", "answer", "fill", "embed")
@@ -48,7 +48,9 @@ class _Owned:
 def find(name):
     """The file or folder that a model name stands for: a path; else NAME.retort in $RETORT_MODELS, in the package
     retort_cpu_NAME (sentiment: ``pip install retort-cpu-sentiment``), or OWNER/NAME in the local cache of the hub."""
-    path = os.fspath(name)
+    if isinstance(name, Model) or not isinstance(name, (str, bytes, os.PathLike)):
+        raise TypeError(f"model: expected a path, or the name of a model, found {type(name).__name__}: {name!r:.60}")
+    path = os.fsdecode(name)
     if os.path.exists(path):
         return path
     if "/" not in path and "." not in path:
@@ -91,7 +93,10 @@ class Model:
         self._source = find(source)
         self._task = task
         unpack_number(unpack)
+        if not isinstance(special_as_text, bool):
+            raise TypeError(f"special_as_text {special_as_text!r:.60}: expected True or False")
         self._set(None, threads=threads, isa=isa, provider=provider, special_as_text=special_as_text, unpack=unpack)
+        self._session_options(None)
         self._handle = self._read()
         self._describe()
 
@@ -397,8 +402,7 @@ class Model:
             if not isinstance(text, str):
                 raise TypeError(f"answer: {name}: expected a str, found {type(text).__name__}")
         for name, number in {"top_k": top_k, "max_answer_len": max_answer_len}.items():
-            if number < 1:
-                raise Error(f"{name} {number}: expected at least 1")
+            whole(number, name)
         options = struct("answer_options", top=top_k, longest=max_answer_len, window=max_seq_len, stride=doc_stride,
                          question=max_question_len, impossible=handle_impossible_answer, pieces=not align_to_words)
         asked, given = (t.encode("utf-8", "surrogatepass") for t in (question, context))
@@ -410,9 +414,7 @@ class Model:
         """The top_k best pieces for each mask token of a text: [{"score", "token", "token_str"}, …]; a list of these where a text has
         several masks, and for a list of texts a list of answers. targets: the only words to consider, a str or a list of them."""
         items, one = as_list(texts)
-        if top_k < 1:
-            raise Error(f"top_k {top_k}: expected at least 1")
-        top_k = min(top_k, self.info["vocab"])
+        top_k = min(whole(top_k, "top_k"), self.info["vocab"])
         options = struct("fill_options")
         if targets is not None:
             words = Texts(names_of([targets] if isinstance(targets, str) else targets, "fill: targets"))
@@ -442,6 +444,8 @@ class Model:
     def tokenize(self, text, *, max_length=None, special_as_text=None, prompt_name=None):
         """{"ids": int32 [tokens], "types": int32 [tokens], "offsets": uint32 [tokens, 2]} of a text or a pair; offsets are indices of
         the str. max_length: tokens; None: the model's, 0: no limit."""
+        if not isinstance(text, (str, tuple)):
+            raise TypeError(f"tokenize: expected a str, or a tuple of two, found {type(text).__name__}: {text!r:.60}")
         special = self._options.get("special_as_text", False) if special_as_text is None else special_as_text
         options = struct("tokenize_options", max_length=max_length, special_as_text=special, prompt_name=prompt_name)
         tokens = c.retort_tokens()
@@ -538,9 +542,7 @@ class _Spans:
 def best_columns(scores, top_k):
     """Indices [rows, k] of the highest, highest first, equal ones in order."""
     rows, columns = scores.shape
-    k = columns if top_k is None else min(operator.index(top_k), columns)
-    if k < 1:
-        raise Error(f"top_k {top_k}: expected at least 1, or None for all")
+    k = columns if top_k is None else min(whole(top_k, "top_k", ", or None for all"), columns)
     if k == 1:
         return scores.argmax(axis=1)[:, None] if rows else numpy.empty((0, 1), int)
     return numpy.argsort(-scores, axis=1, kind="stable")[:, :k]

@@ -18,13 +18,13 @@ def _texts(inputs):
             return (item["text"], item["text_pair"]) if item.get("text_pair") is not None else item["text"]
         return item
 
-    return one(inputs) if isinstance(inputs, (str, dict, tuple)) else [one(item) for item in inputs]
+    return one(inputs) if isinstance(inputs, (str, dict, tuple)) else [one(item) for item in as_list(inputs)[0]]
 
 
-def _scores(model, texts, function):
+def _scores(model, texts, function, batch_size):
     if function in (None, "default"):
-        return model.scores(texts)
-    logits = numpy.atleast_2d(model.logits(texts)).astype(numpy.float64)
+        return model.scores(texts, batch_size=batch_size)
+    logits = numpy.atleast_2d(model.logits(texts, batch_size=batch_size)).astype(numpy.float64)
     if function == "softmax":
         scores = numpy.exp(logits - logits.max(axis=1, keepdims=True))
         scores /= scores.sum(axis=1, keepdims=True)
@@ -39,7 +39,7 @@ def _scores(model, texts, function):
 
 def _text_classification(model, inputs, top_k="", function_to_apply=None, batch_size=None):
     texts, one = as_list(_texts(inputs))
-    scores = numpy.atleast_2d(_scores(model, texts, function_to_apply))
+    scores = numpy.atleast_2d(_scores(model, texts, function_to_apply, batch_size))
     k = 1 if top_k == "" else top_k
     answers = [[{"label": model.labels[i], "score": float(row[i])} for i in order]
                for row, order in zip(scores, best_columns(scores, k))]
@@ -53,7 +53,11 @@ def _token_classification(model, inputs, aggregation_strategy="none", ignore_lab
 
 
 def _question_answering(model, inputs=None, question=None, context=None, top_k=1, **options):
-    if isinstance(inputs, dict):
+    if isinstance(inputs, (list, tuple)):
+        return [_question_answering(model, item, top_k=top_k, **options) for item in inputs]
+    if inputs is not None:
+        if not isinstance(inputs, dict) or inputs.keys() != {"question", "context"}:
+            raise TypeError(f"expected {{'question': …, 'context': …}}, found {type(inputs).__name__}: {inputs!r:.60}")
         question, context = inputs["question"], inputs["context"]
     answers = model.answer(question, context, top_k, **options)
     return answers[0] if top_k == 1 else answers
@@ -90,6 +94,9 @@ TASKS = {
 }
 
 
+INPUTS = {"zero-shot-classification": (1, 2), "question-answering": (0, 1)}  # least and most arguments without a name; of others one
+
+
 class Pipeline:
     """What pipeline() gives: call it with texts."""
 
@@ -104,10 +111,16 @@ class Pipeline:
         if self.model.task != needed:
             raise Error(f"pipeline {task!r}: the model was made to {self.model.task}")
 
+    def __repr__(self):
+        return f"<retort_cpu.Pipeline {self.task}: {self.model!r}>"
+
     def _check(self, options):
-        """`truncation=True` says what is done anyway."""
+        """`truncation=True`, `padding` and `device="cpu"` say what is done anyway, or does not change the answers."""
         if options.pop("truncation", True) is not True:
             raise Error("truncation: texts are always cut at what the model reads: expected True")
+        if (device := options.pop("device", None)) not in (None, -1) and str(device) != "cpu":
+            raise Error(f"device {device!r}: retort runs on CPUs: expected 'cpu'")
+        options.pop("padding", None)
         known = [name for name, it in inspect.signature(self._run).parameters.items() if it.kind is not it.VAR_KEYWORD and name != "model"]
         if self._run is _question_answering:
             known += [name for name in inspect.signature(Model.answer).parameters if name not in ("self", *known)]
@@ -116,6 +129,9 @@ class Pipeline:
                 raise Error(f"pipeline {self.task!r} has no option {name!r}; it has {', '.join(known[1:])}")
 
     def __call__(self, *inputs, **options):
+        least, most = INPUTS.get(self.task, (1, 1))
+        if not least <= len(inputs) + ("inputs" in options) <= most:
+            raise TypeError(f"pipeline {self.task!r}: expected one text, or a list of texts, found {len(inputs)} arguments")
         self._check(options)
         return self._run(self.model, *inputs, **{**self._options, **options})
 

@@ -5,7 +5,7 @@ import ctypes
 import numpy
 
 from . import _retort as c
-from ._library import Error
+from ._library import whole
 
 WIDTH = ctypes.sizeof(c.retort_text)
 CALL_TEXTS, CALL_BYTES = 512, 1 << 17  # of one call: between calls Ctrl-C is seen
@@ -15,8 +15,7 @@ class Texts:
     """str, or (str, str) for pairs."""
 
     def __init__(self, items, limit=None):
-        if limit is not None and limit < 1:
-            raise Error(f"batch_size {limit}: expected at least 1, or None")
+        limit = None if limit is None else whole(limit, "batch_size", ", or None")
         parts = []
         self.items = items
         for i, item in enumerate(items):
@@ -59,9 +58,11 @@ def as_list(texts):
     if isinstance(texts, tuple) and len(texts) == 2 and all(isinstance(t, str) for t in texts):
         return [texts], True
     shape = getattr(texts, "shape", (0,))  # of NumPy, pandas, Polars: a frame would give the names of its columns
-    if isinstance(texts, (bytes, dict)) or not hasattr(texts, "__iter__") or len(shape) != 1:
+    if hasattr(texts, "columns"):
+        raise TypeError(f"expected texts, found a {type(texts).__name__}: give one of its columns, such as frame['text']")
+    if isinstance(texts, (bytes, dict, set, frozenset)) or not hasattr(texts, "__iter__") or len(shape) != 1:
         raise TypeError(f"expected a str, a pair of them, or a list of these, found {type(texts).__name__}: {texts!r:.60}")
-    return list(texts), False
+    return (texts.to_pylist() if hasattr(texts, "to_pylist") else list(texts)), False  # of pyarrow
 
 
 def names_of(names, what):

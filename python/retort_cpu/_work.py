@@ -111,7 +111,10 @@ def import_(source, output=None, *, level=3, dtype="f32", task=None, head: Optio
         options.without, options.without_count = names_array(names_of(without, "without"))
     report = progress_callback(progress)
     options.progress = report.c
-    model = made_by((report,), lib.retort_model_import, path_of(find(source)), options)
+    found = find(source)
+    if found.endswith(".retort"):
+        raise Error(f"{found}: is imported already: Model(path) opens it", "FORMAT")
+    model = made_by((report,), lib.retort_model_import, path_of(found), options)
     if output is not None:
         model.save(output)
     return model

@@ -13,7 +13,7 @@ from harness import HERE, checkpoint, file, main, raises, retort, test
 import numpy
 
 import retort_cpu
-from retort_cpu import Error, Model, pipeline
+from retort_cpu import Error, Model, import_, pipeline
 
 TEXTS = ["good", "a bad film", "the plot [SEP] is thin", "Café, good " * 30, "", "x"]
 
@@ -174,6 +174,45 @@ def pickled_by_path():
 
 
 @test
+def arguments_of_other_types_are_named():
+    model, path = Model(file("distilbert-classify")), file("distilbert-classify")
+    for wrong, words in (({"threads": "2"}, "threads '2': expected a whole number, or 0 or None"), ({"threads": 2.5}, "threads 2.5: expected a whole number"),
+                         ({"isa": 3}, "isa: expected a str, found int"), ({"special_as_text": "no"}, "special_as_text 'no': expected True or False")):
+        raises(TypeError, words, Model, path, **wrong)
+    raises(Error, "threads -1: expected at least 1, or 0 or None", Model, path, threads=-1)
+    for source in (None, 3, model):
+        raises(TypeError, f"model: expected a path, or the name of a model, found {type(source).__name__}", Model, source)
+    assert Model(path.encode()).classify("good") == model.classify("good")
+    raises(TypeError, "batch_size '8': expected a whole number, or None", model.classify, "good", batch_size="8")
+    raises(TypeError, "top_k 1.5: expected a whole number, or None for all", model.classify, "good", top_k=1.5)
+    raises(TypeError, "tokenize: expected a str, or a tuple of two, found list", model.tokenize, ["good", "film"])
+    raises(TypeError, "found set", model.classify, {"good", "bad"})
+    raises(Error, "is imported already: Model(path) opens it", import_, path)
+    frame = type("DataFrame", (), {"columns": ["text"], "shape": (1, 1), "__iter__": lambda self: iter(self.columns)})()
+    raises(TypeError, "found a DataFrame: give one of its columns", model.classify, frame)
+
+
+@test
+def pipelines_take_what_those_of_transformers_take():
+    model = Model(file("distilbert-classify"))
+    classify, wanted = pipeline("text-classification", model, device="cpu"), [row[0] for row in model.classify(["good", "bad"])]
+    assert classify(["good", "bad"], padding=True, batch_size=1) == classify(iter(["good", "bad"]), device=-1) == wanted
+    assert repr(classify).startswith("<retort_cpu.Pipeline text-classification: <retort_cpu.Model ")
+    raises(Error, "device 'cuda': retort runs on CPUs: expected 'cpu'", pipeline, "text-classification", model, device="cuda")
+    raises(Error, "device 0: retort runs on CPUs", pipeline, "text-classification", model, device=0)
+    raises(Error, "batch_size 0: expected at least 1", classify, ["good"], batch_size=0)
+    raises(Error, "batch_size 0: expected at least 1", classify, ["good"], batch_size=0, function_to_apply="none")
+    raises(TypeError, "expected one text, or a list of texts, found 2 arguments", classify, "good", "bad")
+    raises(TypeError, "expected one text, or a list of texts, found 0 arguments", classify)
+    raises(TypeError, "found NoneType", classify, None)
+    answer = pipeline("question-answering", file("bert-answer"))
+    asked = {"question": "good?", "context": "good film"}
+    assert answer([asked, asked]) == [answer(asked), answer(**asked)]
+    raises(TypeError, "expected {'question': …, 'context': …}, found dict", answer, {"question": "good?"})
+    raises(TypeError, "found str: 'good?'", answer, "good?")
+
+
+@test
 def the_command():
     done = subprocess.run([sys.executable, "-m", "retort_cpu", "--version"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and retort_cpu.__version__ in done.stdout, done.stderr
@@ -236,11 +275,11 @@ def numbers_that_c_would_cut():
     model, reader = Model(file("bert-classify")), Model(file("bert-answer"))
     raises(Error, "max_length -1: expected 0 or more, or None for the default", model.tokenize, "a good film", max_length=-1)
     raises(Error, "max_length 18446744073709551618: is too large", model.tokenize, "a good film", max_length=2**64 + 2)
-    raises(Error, "threads 4294967297: is too large", Model(file("bert-classify"), threads=2**32 + 1).scores, "good")
+    raises(Error, "threads 4294967297: is too large", Model, file("bert-classify"), threads=2**32 + 1)
     raises(Error, "18446744073709551617: is too large", reader.answer, "what", "a film",
            max_answer_len=2**64 + 1)
     raises(Error, "external_over -1: expected 0 or more", model.export, HERE / "x.onnx", external_over=-1)
-    raises(TypeError, "'str' object cannot be interpreted as an integer", Model(file("bert-classify"), threads="2").scores, "good")
+    raises(TypeError, "threads '2': expected a whole number", Model, file("bert-classify"), threads="2")
     raises(TypeError, "'float' object", model.classify, "good", 1.5)
     assert model.piece(2**32 + 5) is None and model.piece(-1) is None and model.piece(5) is not None
     raises(TypeError, "expected a list of whole numbers", model.decode, [[5, 6, 7]])
@@ -253,7 +292,7 @@ def numbers_that_c_would_cut():
 @test
 def strings_that_c_would_cut():
     model, embedder = Model(file("bert-classify")), Model(file("bert-embed"))
-    raises(TypeError, "isa: expected a str, found int: 3", Model(file("bert-classify"), isa=3).scores, "good")  # an address to ctypes
+    raises(TypeError, "isa: expected a str, found int: 3", Model, file("bert-classify"), isa=3)  # an address to ctypes
     raises(TypeError, "hypothesis: expected a str", model.zero_shot, "good", ["film"], hypothesis=3)
     raises(TypeError, "zero_shot: expected a str, found tuple", model.zero_shot, ("good", "bad"), ["film"])
     raises(Error, "prompt_name 'x\\x00y': has a NUL character", embedder.embed, "good", prompt_name="x\0y")
