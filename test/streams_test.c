@@ -15,7 +15,7 @@
 #include <string.h>
 #include <time.h>
 
-/* A stream that is stopped in the middle of the part `stops_at`, until `runs` others have run or ten seconds are over. */
+/* A stream that is stopped in the middle of the part `stops_at`, until `runs` others have run or a minute is over. */
 typedef struct bench {
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -39,7 +39,7 @@ static void close_worker(void *worker) {
 static void stop(bench *b) {
     struct timespec end;
     clock_gettime(CLOCK_REALTIME, &end);
-    end.tv_sec += 10;
+    end.tv_sec += 60;
     int late = 0;
     while (b->runs < b->wanted && late == 0) late = pthread_cond_timedwait(&b->changed, &b->lock, &end);
     b->in_time = late == 0;

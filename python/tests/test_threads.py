@@ -170,7 +170,7 @@ print("end", flush=True)
 @test
 def the_interpreter_ends_in_a_call():
     for _ in range(5):
-        done = subprocess.run([sys.executable, "-c", END, file("bert-classify")], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([sys.executable, "-c", END, file("bert-classify")], capture_output=True, text=True, timeout=300)
         assert done.returncode == 0 and done.stdout == "end\n" and done.stderr == "", (done.returncode, done.stderr)
 
 

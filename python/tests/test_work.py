@@ -169,26 +169,34 @@ CTRL_C = """
 import sys, threading, os, signal, time
 import retort_cpu
 model = retort_cpu.Model(sys.argv[1], threads=1)
-model.scores("good")
-threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-start = time.monotonic()
+texts = [f"good film {i}" for i in range(1000000)]
+wall, cpu = time.monotonic(), time.process_time()
+model.scores(texts)
+wall, cpu = time.monotonic() - wall, time.process_time() - cpu
+start_model = retort_cpu.import_(sys.argv[4], head=retort_cpu.Head(["bad", "good"]))
+threading.Timer(wall / 10, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+start = time.process_time()
 try:
     if sys.argv[2] == "run":
-        model.scores([f"good film {i}" for i in range(3000000)])
+        model.scores(texts)
     else:
-        start_model = retort_cpu.import_(sys.argv[4], head=retort_cpu.Head(["bad", "good"]))
         retort_cpu.train(start_model, sys.argv[3], epochs=1000000, threads=1)
 except KeyboardInterrupt:
-    print("interrupted after", time.monotonic() - start)
+    print("interrupted after", (time.process_time() - start) / cpu)
 """
 
 
 @test
 def ctrl_c_ends_a_call():
-    for what in ("run", "train"):
+    """In well under the CPU time of the whole call; the training would never end."""
+    def ended(what):
         done = subprocess.run([sys.executable, "-c", CTRL_C, file("bert-classify"), what, data("rows.jsonl", ROWS), checkpoint("bert-classify")],
-                              capture_output=True, text=True, timeout=120)
-        assert done.stdout.startswith("interrupted after") and float(done.stdout.split()[-1]) < 20, (what, done.stdout, done.stderr[-800:])
+                              capture_output=True, text=True, timeout=300)
+        seen.append((what, done.stdout, done.stderr[-800:]))
+        return done.stdout.startswith("interrupted after") and (what == "train" or float(done.stdout.split()[-1]) < 0.7)
+    seen = []
+    assert any(ended("run") for _ in range(3)), seen  # the machine may have become faster meanwhile
+    assert ended("train"), seen
 
 
 main()
