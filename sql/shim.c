@@ -89,6 +89,7 @@ static bool is_name(const char *word) {
 static retort_status find_model(char path[4096], const char *name, const sql_source *source,
                                 retort_error *err) {
     enum { SIZE = 4096 };
+    if (*name == '\0') return fail(err, RETORT_ARGUMENT, "", "the name of the model is empty");
     if (!is_name(name)) {
         if (!source->paths)
             return fail(err, RETORT_ARGUMENT, name,
@@ -98,10 +99,11 @@ static retort_status find_model(char path[4096], const char *name, const sql_sou
                    : fail(err, RETORT_LIMIT, "", "the path of the model is too long");
     }
     const char *folders = source->folders;
-    for (const char *at = folders; at != NULL && *at != '\0';) {
+    bool fits = strlen(name) < SIZE;
+    for (const char *at = folders; fits && at != NULL && *at != '\0';) {
         size_t length = strcspn(at, ":");
         int n = snprintf(path, SIZE, "%.*s/%s.retort", (int)length, at, name);
-        if (length > 0 && n < SIZE && access(path, R_OK) == 0) return RETORT_OK;
+        if (length > 0 && n < SIZE && access(path, F_OK) == 0) return RETORT_OK;
         at += length + (at[length] == ':');
     }
     const char *where = folders != NULL && *folders != '\0' ? folders : "any folder: none is set";

@@ -35,18 +35,22 @@ static bool is_utf8(const char *text, size_t length) {
 
 /* False: the result is NULL, or an error. */
 static bool begin(call *c, sqlite3_context *context, sqlite3_value **values, retort_error *err) {
-    const char *name = (const char *)sqlite3_value_text(values[0]);
-    if (name == NULL || sqlite3_value_type(values[1]) == SQLITE_NULL) {
+    static const char *const blobs[] = {"the name of the model is a blob: expected a text",
+                                        "the text is a blob: cast(COLUMN as text) makes a text of it"};
+    /* Before their texts are asked for: that may change their types. */
+    const int types[] = {sqlite3_value_type(values[0]), sqlite3_value_type(values[1])};
+    if (types[0] == SQLITE_NULL || types[1] == SQLITE_NULL) {
         sqlite3_result_null(context);
         return false;
     }
-    if (sqlite3_value_type(values[1]) == SQLITE_BLOB) {
-        sqlite3_result_error(context, "the text is a blob: cast(COLUMN as text) makes a text of it", -1);
+    if (types[0] == SQLITE_BLOB || types[1] == SQLITE_BLOB) {
+        sqlite3_result_error(context, blobs[types[0] != SQLITE_BLOB], -1);
         return false;
     }
+    const char *name = (const char *)sqlite3_value_text(values[0]);
     c->text = (const char *)sqlite3_value_text(values[1]);
     c->length = (size_t)sqlite3_value_bytes(values[1]);
-    if (c->text == NULL) {
+    if (name == NULL || c->text == NULL) {
         sqlite3_result_error_nomem(context);
         return false;
     }

@@ -182,6 +182,10 @@ def errors_are_errors_of_sql():
         refused(f"{broken}.retort", f"select retort_classify('{broken}', 'x')")
     refused("does not embed", f"select retort_embed('{name}', 'x')")
     refused("there is no other.retort in", "select retort_classify('other', 'x')")
+    (HOME / "models/hidden.retort").write_bytes(whole)
+    os.chmod(HOME / "models/hidden.retort", 0)
+    refused("hidden.retort: cannot open: Permission denied", "select retort_classify('hidden', 'x')")
+    (HOME / "models/hidden.retort").unlink()
     refused("not finite", f"select retort_classify('{given('nan', with_infinite_word(name, 'hello'))}', 'hello')")
     # After an error, the same session goes on with the same model.
     out = sql(f"do $$ begin perform retort_classify('nan', 'hello'); exception when others then null; end $$", f"select retort_classify('nan', 'film')")[0]
@@ -203,8 +207,9 @@ def long_names_end_with_a_whole_character():
 @needs_server
 def users_choose_no_files():
     sql("create role guest login")
-    for path in ("/etc/passwd", "../data/PG_VERSION", ".", ""):
+    for path in ("/etc/passwd", "../data/PG_VERSION", "."):
         refused("no name of a model", f"select retort_classify('{path}', 'x')", user="guest")
+    refused("the name of the model is empty", "select retort_classify('', 'x')", user="guest")
     (HOME / "elsewhere").mkdir()
     shutil.copy(model("distilbert-classify"), HOME / "elsewhere/hidden.retort")
     os.chmod(HOME / "elsewhere/hidden.retort", 0o644)

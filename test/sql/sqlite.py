@@ -91,6 +91,9 @@ def errors_are_errors_of_sql():
     refused("wrong number of arguments", "select retort_classify('x')")
     refused("the text is a blob", "select retort_classify(?, x'676f6f64')", model("distilbert-classify"))
     refused("the text is not UTF-8", "select retort_classify(?, cast(x'676fff' as text))", model("distilbert-classify"))
+    refused("the name of the model is a blob", "select retort_classify(x'61', 'good')")
+    refused("the name of the model is empty", "select retort_classify('', 'good')")
+    refused("/a\\nb: cannot open", "select retort_classify(?, 'good')", "/a\nb")
     refused("the name of the model holds a NUL", "select retort_classify(?, 'good')", model("distilbert-classify") + "\0x")
     assert value("select retort_classify(?, cast(x'676f6f64' as text))", model("distilbert-classify")) == value("select retort_classify(?, 'good')", model("distilbert-classify"))
 
