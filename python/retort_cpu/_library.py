@@ -139,6 +139,11 @@ def names_array(names):
     return (ctypes.c_char_p * len(names))(*names), len(names)
 
 
+def callback_type(name, field):
+    """That of a field of a struct."""
+    return dict(getattr(c, "retort_" + name)._fields_)[field]
+
+
 class Callback:
     """A callback of the library. What it raises stops the work, and `work` raises it again: ctypes would only print it."""
 
@@ -186,7 +191,7 @@ def work(callbacks, function, *arguments):
 
 
 # Whether Ctrl-C was pressed, which is forgotten then; its handler does not run: raised inside a callback, KeyboardInterrupt would be lost.
-_occurred = dict(c.retort_session_options._fields_)["cancel"](ctypes.pythonapi.PyOS_InterruptOccurred)
+_occurred = callback_type("session_options", "cancel")(ctypes.pythonapi.PyOS_InterruptOccurred)
 
 
 def interrupts():

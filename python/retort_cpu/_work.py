@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Optional, Sequence
 
 from . import _retort as c
-from ._library import Callback, Error, as_dict, call, lib, names_array, path_of, progress_callback, struct, text_of, threads_here, warn, work
+from ._library import Callback, Error, as_dict, call, callback_type, lib, names_array, path_of, progress_callback, struct, text_of, threads_here, warn, work
 from ._model import Model, _Owned, find, made_by, task_number
 from ._texts import names_of
 
@@ -53,7 +53,7 @@ class _Data:
 def _warner(warning):
     """What is told is never lost: without `warning` it is a UserWarning."""
     tell = warning or warn
-    return Callback(dict(c.retort_train_options._fields_)["warning"], lambda _user, text: tell(text_of(text)))
+    return Callback(callback_type("train_options", "warning"), lambda _user, text: tell(text_of(text)))
 
 
 def _model_of(model):
@@ -163,7 +163,7 @@ def train(model, data, dev=None, output=None, *, teacher=None, progress=None, wa
     columns = _split(options, COLUMNS)
     texts = _Data(data, model, **columns)
     chosen = _Data(dev, model, **columns) if dev is not None else None
-    report = Callback(dict(c.retort_train_options._fields_)["progress"],
+    report = Callback(callback_type("train_options", "progress"),
                       lambda _user, state: progress(as_dict(state.contents)) if progress is not None else None)
     warner = _warner(warning)
     options.setdefault("threads", threads_here())

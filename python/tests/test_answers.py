@@ -280,7 +280,7 @@ def numbers_that_c_would_cut():
            max_answer_len=2**64 + 1)
     raises(Error, "external_over -1: expected 0 or more", model.export, HERE / "x.onnx", external_over=-1)
     raises(TypeError, "threads '2': expected a whole number", Model, file("bert-classify"), threads="2")
-    raises(TypeError, "'float' object", model.classify, "good", 1.5)
+    raises(TypeError, "top_k 1.5: expected a whole number", model.classify, "good", 1.5)
     assert model.piece(2**32 + 5) is None and model.piece(-1) is None and model.piece(5) is not None
     raises(TypeError, "expected a list of whole numbers", model.decode, [[5, 6, 7]])
     raises(TypeError, "expected a list of whole numbers", model.decode, [5.7])
