@@ -107,6 +107,14 @@ static void rows_of_json(void **state) {
         "6!no text or number 'text'|7!line 1 column 7: a string has no end|");
 }
 
+/* Pieces of the file lie where the window was before. */
+static void objects_without_members_and_blank_lines_may_be_first(void **state) {
+    (void)state;
+    expect_rows("no\n \r\n{}\n\n{\"text\": \"a\"}\n", RETORT_TABLE_JSONL, NULL,
+                "1!line 1 column 1: a value was expected|2!the row is blank|3!no text or number 'text'|"
+                "5:a|");
+}
+
 static void numbers_of_json_are_short(void **state) {
     (void)state;
     expect_rows("{\"text\": 0.1}\n{\"text\": 1e300}\n{\"text\": 0.30000000000000004}\n{\"text\": "
@@ -292,6 +300,7 @@ int main(void) {
         cmocka_unit_test(carriage_returns_in_csv_are_quoted),
         cmocka_unit_test(rows_of_tsv),
         cmocka_unit_test(rows_of_json),
+        cmocka_unit_test(objects_without_members_and_blank_lines_may_be_first),
         cmocka_unit_test(numbers_of_json_are_short),
         cmocka_unit_test(zero_bytes_are_bad),
         cmocka_unit_test(refused_tables),

@@ -262,7 +262,7 @@ static retort_status json_columns(rt_records *r, retort_error *err) {
     const char *key;
     bool more;
     retort_status status = next_object(r, &object, &more, err);
-    if (status != RETORT_OK) return status;
+    if (status != RETORT_OK || !more) return status;
     r->ahead = r->taken;
     json_object_foreach(object, key, value) {
         retort_text name = {0};

@@ -184,12 +184,12 @@ static retort_status read_first_object(retort_table *table, size_t mark, retort_
         const char *record = table->window + table->start + from;
         records->lines = (rt_lines){record, record + found.length, line};
         status = rt_records_open(records, &problem);
+        records->ahead = (retort_text){0}; /* the window may move */
         if (status == RETORT_NOMEM) return rt_fail(err, status, "%s", problem.text);
         if (status != RETORT_OK && first.text[0] == '\0') first = problem;
         status = RETORT_OK; /* a bad row, of which is told when it is read */
         from += found.length + found.ending;
     }
-    records->ahead = (retort_text){0};
     consume(table, mark);
     return status;
 }
