@@ -896,7 +896,7 @@ typedef struct retort_row {
     retort_text text;
     const char *
         problem; /* NULL, or what is wrong with the row, which then has no text: a wrong number of columns, bytes
-                            that are not UTF-8, broken JSON, no text */
+                            that are not UTF-8, a carriage return outside the quotes of CSV, broken JSON, no text */
 } retort_row;
 
 /* What was read so far: up to the end of a row. */
@@ -905,8 +905,8 @@ typedef struct retort_table_position {
     uint32_t check; /* of these bytes */
 } retort_table_position;
 
-/* Reads the header, or the first object of JSON lines. RETORT_FORMAT: there is none, or it has no such columns; a row is
- * longer than 64 MB, or a quote is never closed. RETORT_ARGUMENT: it has a column that is to be added. */
+/* Reads the header, or the first object of JSON lines. RETORT_FORMAT: there is none, it is not UTF-8, or it has no such
+ * columns or several of that name; a row is longer than 64 MB, or a quote is never closed. RETORT_ARGUMENT: it has a column that is to be added. */
 RETORT_API retort_status retort_table_open(retort_table **out, const retort_table_options *options,
                                            retort_read_fn read, void *user, retort_error *err);
 /* The header as a row without text, with the byte order mark if it has one. JSON lines: record is NULL. */

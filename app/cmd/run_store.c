@@ -257,6 +257,7 @@ static cli_code check_link(const char *path) {
 static char *name_bad_rows(run_store *store, const cli_args *args) {
     const char *given = cli_text(args, CLI_BAD_ROWS);
     if (given == NULL) return join(store->path, ".bad.jsonl");
+    if (strcmp(given, "-") == 0) given = "/dev/stdout";
     store->bad_device = cli_is_device(given) || strncmp(given, "/dev/", 5) == 0;
     char *target = store->bad_device ? NULL : realpath(given, NULL); /* of a link */
     return target != NULL ? target : strdup(given);

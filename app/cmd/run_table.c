@@ -245,6 +245,10 @@ cli_code run_table_check(const cli_args *args, int words) {
             cli_error("%s: the name of the file is empty", i == 0 ? "-o" : "--bad-rows");
         return CLI_USAGE;
     }
+    if (bad != NULL && strcmp(bad, "-") == 0 && (!files || cli_has(args, CLI_JSON))) {
+        cli_error("--bad-rows -: the %s to standard output", files ? "summary of --json goes" : "rows go");
+        return CLI_USAGE;
+    }
     if (!cli_has(args, CLI_FORMAT) && !cli_table_of(input, &in)) {
         cli_error("'%s': the name does not say what it is: give --format tsv, csv or jsonl", input);
         return CLI_USAGE;

@@ -297,6 +297,15 @@ def outputs_that_are_refused():
 
 
 @test
+def bad_rows_on_stdout():
+    path, out = file("dash.csv", b"text,n\na,1\nb\n"), HERE / "dash-out.csv"
+    found = retort("run", small(), "--input", path, "-o", out, "--bad-rows", "-")[0]
+    assert json.loads(found) == {"line": 3, "problem": "expected 2 columns, found 1", "row": "b"}, found
+    fails(2, "--bad-rows -: the rows go to standard output", "run", small(), "--input", path, "--bad-rows", "-")
+    fails(2, "--bad-rows -: the summary of --json goes", "run", small(), "--input", path, "-o", out, "--json", "--bad-rows", "-")
+
+
+@test
 def files_that_a_run_writes_are_no_inputs():
     data, out = b'{"text": "a"}\nbad\n', HERE / "kept.jsonl"
     for ending in (".part", ".state", ".state.next", ".bad.jsonl"):
