@@ -134,9 +134,9 @@ int rt_read_ints(rt_onnx_reader *r, size_t count, const int64_t *numbers);
 int rt_read_floats(rt_onnx_reader *r, int rank, const int64_t *dims, const float *data);
 /* The constant that a tensor is: floats of any width as f32, integers as i64. */
 int rt_read_constant(rt_onnx_reader *r, const rt_onnx_tensor *tensor);
-/* Constant columns from…from+n of a constant [rows, columns] or [columns]; rows swapped with columns when
- * `turned`. */
+/* Columns from…from+n of a constant [rows, columns] or [columns]; -1: it is none of these, or has fewer. */
 int rt_read_columns(rt_onnx_reader *r, int value, int64_t from, int64_t n);
+/* A constant [rows, columns] as [columns, rows]; -1: it is none. */
 int rt_read_turned(rt_onnx_reader *r, int value);
 /* x w + b; b may be -1. */
 int rt_read_linear(rt_onnx_reader *r, int x, int weight, int bias);

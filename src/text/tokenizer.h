@@ -100,8 +100,7 @@ typedef struct rt_encoding {
 } rt_encoding;
 void rt_encoding_free(rt_encoding *encoding);
 
-/* Appends nothing: replaces *out. `pair` NULL for a single text. Ids only (offsets left alone) when
- * `out->offsets` is not wanted: see rt_encode_ids. */
+/* Replaces the contents of *out. A single text has no pair (text->pair NULL). For ids alone, rt_encode_ids is faster. */
 retort_status rt_encode(const rt_tokenizer *tokenizer, const retort_text *text,
                         const rt_encode_options *options, rt_encoding *out, retort_error *err);
 /* Fast path: ids of one text appended to ids[*count…capacity), without offsets. RETORT_LIMIT when they do not

@@ -28,7 +28,7 @@ struct srv_connection;
 typedef struct srv_server {
     srv_service service;
     struct MHD_Daemon *daemon;
-    long connection_limit; /* `options` may request more than descriptors allow */
+    long connection_limit; /* what is asked for, or as many as there are descriptors for */
     long excess_limit;     /* connections beyond these that get an answer */
     int listen_fd;
     bool socket_given;     /* by systemd */
