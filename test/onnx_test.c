@@ -470,6 +470,28 @@ static void uneven_attention(rt_onnx *onnx) {
     first_attention(onnx)->attr_count = 1;
 }
 
+/* A column more than thirds have: nothing would read it. */
+static void widen(rt_onnx *onnx, size_t input) {
+    static float data[4096];
+    const char *name = first_attention(onnx)->inputs[input];
+    for (size_t i = 0; i < onnx->tensor_count; i++) {
+        rt_onnx_tensor *t = &onnx->tensors[i];
+        if (strcmp(t->name, name) != 0) continue;
+        t->bytes = t->bytes / (size_t)t->dims[t->rank - 1] * (size_t)(t->dims[t->rank - 1] + 1);
+        t->dims[t->rank - 1]++;
+        assert_true(t->bytes <= sizeof data);
+        t->data = data;
+        return;
+    }
+    fail();
+}
+static void wide_weight(rt_onnx *onnx) {
+    widen(onnx, 1);
+}
+static void wide_bias(rt_onnx *onnx) {
+    widen(onnx, 2);
+}
+
 static void test_other_attention_is_refused(void **state) {
     (void)state;
     retort_model *model = golden("bert-classify", 2, RETORT_F32);
@@ -478,6 +500,10 @@ static void test_other_attention_is_refused(void **state) {
     assert_refused("Attention): expected a mask of keys, and no bias besides");
     write_changed(model, true, uneven_attention);
     assert_refused("Attention): expected attention to all tokens");
+    write_changed(model, true, wide_weight);
+    assert_refused("Attention): expected a weight [hidden, 3 hidden], and a bias to match");
+    write_changed(model, true, wide_bias);
+    assert_refused("Attention): expected a weight [hidden, 3 hidden], and a bias to match");
     retort_model_free(model);
 }
 

@@ -178,13 +178,20 @@ static bool is_plain(rt_onnx_reader *r, const rt_onnx_node *node, const size_t *
     return plain || rt_read_refuse(r, "attention to all tokens, without a past");
 }
 
-/* x times a third of the weight [hidden, 3 n], plus that third of the bias */
+/* The columns of a constant [rows, columns] or [columns]; 0: it is none. */
+static int64_t columns_of(const rt_onnx_reader *r, int value) {
+    const rt_value *v = value >= 0 ? &r->graph->values[value] : NULL;
+    return v != NULL && (v->rank == 1 || v->rank == 2) ? v->dims[v->rank - 1] : 0;
+}
+
+/* x times a third of the weight [hidden, 3 n], plus that third of the bias [3 n] */
 static int third(rt_onnx_reader *r, int x, int weight, int bias, int64_t i) {
-    int64_t n = weight >= 0 && r->graph->values[weight].rank == 2 ? r->graph->values[weight].dims[1] / 3 : 0;
-    int part = rt_read_columns(r, weight, i * n, n),
-        more = bias >= 0 ? rt_read_columns(r, bias, i * n, n) : -1;
-    if (n == 0 || part < 0 || (bias >= 0 && more < 0))
-        return rt_read_refuse(r, "a weight [hidden, 3 hidden]"), -1;
+    int64_t columns = columns_of(r, weight), n = columns / 3;
+    bool fits = n > 0 && columns == 3 * n && (bias < 0 || columns_of(r, bias) == columns);
+    int part = fits ? rt_read_columns(r, weight, i * n, n) : -1,
+        more = fits && bias >= 0 ? rt_read_columns(r, bias, i * n, n) : -1;
+    if (part < 0 || (bias >= 0 && more < 0))
+        return rt_read_refuse(r, "a weight [hidden, 3 hidden], and a bias to match"), -1;
     return rt_read_linear(r, x, part, more);
 }
 
@@ -223,6 +230,7 @@ static bool multi_head_attention(rt_onnx_reader *r, const rt_onnx_node *node) {
         if (parts[i] < 0 || r->graph->values[parts[i]].rank != 3)
             return rt_read_refuse(r, "q, k and v [batch, seq, hidden]");
         int64_t n = r->graph->values[parts[i]].dims[2];
+        if (bias >= 0 && columns_of(r, bias) != 3 * n) return rt_read_refuse(r, "a bias [3 hidden]");
         int more = bias >= 0 ? rt_read_columns(r, bias, (int64_t)i * n, n) : -1;
         if (bias >= 0) parts[i] = rt_read_emit2(r, RT_OP_ADD, parts[i], more);
     }
