@@ -304,7 +304,7 @@ class Model:
 
         self._rows(table, "embed", write, prompt_name, progress=progress)
         if dimensions is not None:
-            if not 0 < dimensions <= self._columns:
+            if whole(dimensions, "dimensions", ", or None for all") > self._columns:
                 raise Error(f"dimensions {dimensions}: the model has {self._columns}")
             vectors = numpy.ascontiguousarray(vectors[:, :dimensions])
         if normalize:
@@ -326,6 +326,8 @@ class Model:
         if isinstance(sentences, tuple):
             sentences = list(sentences)
         if prompt is not None:
+            if not isinstance(prompt, str):
+                raise TypeError(f"prompt {prompt!r:.60}: expected a str, or None")
             items, one = as_list(sentences)
             sentences = [prompt + s for s in items]
             sentences, prompt_name = sentences[0] if one else sentences, ""
@@ -336,7 +338,10 @@ class Model:
 
     def similarity(self, a, b):
         """float32 [rows of a, rows of b]: cosine, dot product, negative euclidean or manhattan distance, as the model says."""
-        a, b = (numpy.atleast_2d(numpy.asarray(x, numpy.float32)) for x in (a, b))
+        try:
+            a, b = (numpy.atleast_2d(numpy.asarray(x, numpy.float32)) for x in (a, b))
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"similarity: expected vectors, as embed gives them, not texts: {error}") from None
         if a.shape[1] != b.shape[1]:
             raise Error(f"similarity: vectors of {a.shape[1]} and of {b.shape[1]} numbers")
         kind = self.info["similarity"]

@@ -58,6 +58,9 @@ class RetortClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"y has {y.ndim} dimensions: expected one label per text")
         if len(texts) != len(y):
             raise ValueError(f"X has {len(texts)} texts and y {len(y)} labels")
+        missing = [i for i, label in enumerate(y.tolist()) if label is None or label != label]  # NaN
+        if missing:
+            raise ValueError(f"y, label {missing[0]}: is missing ({y[missing[0]]}): each text needs one")
         self.classes_ = unique_labels(y)
         if len(self.classes_) < 2:
             raise ValueError(f"y has {len(self.classes_)} class{'' if len(self.classes_) == 1 else 'es'}: a classifier needs at least 2")

@@ -135,6 +135,8 @@ def estimator():
     raises(ValueError, "at least 2", new.fit, ["a"], [1])
     raises(ValueError, "checkpoint: expected a folder", RetortClassifier().fit, X, y)
     raises(ValueError, "y has 2 dimensions", new.fit, X, y[:, None])
+    for missing in (None, float("nan")):
+        raises(ValueError, "y, label 1: is missing", new.fit, ["good", "bad"], numpy.array(["x", missing], object))
     raises(TypeError, "X is a str", new.fit, "ab", [1, 2])
     raises(TypeError, "X, text 1: expected a str, or a pair of them, found NoneType", new.fit, ["a", None], [1, 2])
     raises(TypeError, "X, text 1: expected a pair, as text 0 is", new.fit, [("a", "b"), "c"], [1, 2])
