@@ -169,7 +169,7 @@ retort_status rt_arrow_run(retort_session *session, const retort_text *texts, si
         if (!paced || first == n) continue;
         int64_t took = rt_now_ns() - begun;
         if (took < PACE_NS / 2) pace->bytes *= 2;
-        if (took > PACE_NS) pace->bytes /= 2;
+        if (took > PACE_NS && pace->bytes > 1) pace->bytes /= 2; /* one text, in the end */
     }
     return status;
 }
