@@ -14,6 +14,10 @@ typedef struct rt_shapes {
     rt_value out[RT_MAX_OUTPUTS];
     retort_error *err;
 } rt_shapes;
+/* An operand of the node, by its name; NULL: absent. */
+static inline const rt_value *rt_optional(const rt_shapes *s, int operand) {
+    return operand < s->node->input_count ? s->in[operand] : NULL;
+}
 typedef retort_status (*rt_infer_fn)(rt_shapes *s);
 
 /* Runs the rule of s->node. */

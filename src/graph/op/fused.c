@@ -26,10 +26,6 @@ retort_status rt_check_out_dtype(const rt_shapes *s, const rt_value *rows, bool 
                    retort_dtype_name(out_dtype));
 }
 
-const rt_value *rt_optional(const rt_shapes *s, int index) {
-    return index < s->node->input_count ? s->in[index] : NULL;
-}
-
 retort_status rt_check_channel_scaling(const rt_shapes *s, int index) {
     const rt_value *factor = rt_optional(s, index), *add = rt_optional(s, index + 1);
     const rt_value *out = &s->out[0];
@@ -69,7 +65,7 @@ bool rt_is_padded(const rt_value *x) {
 }
 
 bool rt_mask_fits(const rt_shapes *s, int index, const rt_value *keys) {
-    const rt_value *mask = s->node->input_count > index ? s->in[index] : NULL;
+    const rt_value *mask = rt_optional(s, index);
     if (!rt_is_padded(keys)) return mask == NULL;
     return mask != NULL && mask->dtype == RETORT_I64 && mask->rank == 2 && mask->dims[0] == keys->dims[0] &&
            mask->dims[1] == keys->dims[1];

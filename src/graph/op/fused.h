@@ -11,8 +11,6 @@ void rt_rows_like(rt_shapes *s, const rt_value *like, int rows_rank, int64_t n);
 /* Whether the operator can make the output dtype: bf16, and with `s8` also int8 for ragged rows; and
  * whether the static range is one. */
 retort_status rt_check_out_dtype(const rt_shapes *s, const rt_value *rows, bool s8);
-/* Input `index`, NULL when absent. */
-const rt_value *rt_optional(const rt_shapes *s, int index);
 /* Whether inputs `index` and the next are factor and addend of channel scaling for an s8 output, or
  * absent. */
 retort_status rt_check_channel_scaling(const rt_shapes *s, int index);

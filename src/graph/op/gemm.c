@@ -6,7 +6,7 @@
 #include <string.h>
 
 static retort_status infer_gemm(rt_shapes *s) {
-    const rt_value *a = s->in[0], *b = s->in[1], *c = s->node->input_count > 2 ? s->in[2] : NULL;
+    const rt_value *a = s->in[GEMM_A], *b = s->in[GEMM_B], *c = rt_optional(s, GEMM_C);
     bool trans = s->node->attrs.trans_b;
     if (a->dtype != RETORT_F32 || b->dtype != RETORT_F32 || (c != NULL && c->dtype != RETORT_F32))
         return rt_not_float(s);
@@ -38,8 +38,8 @@ static void multiply_trans(size_t m, size_t n, size_t k, const float *a, const f
 
 static retort_status evaluate_gemm(rt_op_evaluation *e, retort_error *err) {
     (void)err;
-    const rt_tensor *a = e->inputs[0], *b = e->inputs[1], *out = &e->outputs[0];
-    const rt_tensor *bias = e->node->input_count > 2 ? e->inputs[2] : NULL;
+    const rt_tensor *a = e->inputs[GEMM_A], *b = e->inputs[GEMM_B], *out = &e->outputs[0];
+    const rt_tensor *bias = e->node->input_count > GEMM_C ? e->inputs[GEMM_C] : NULL;
     size_t m = (size_t)out->shape[0], n = (size_t)out->shape[1], k = (size_t)a->shape[1];
     float *c = rt_floats_of(out);
     memset(c, 0, m * n * sizeof *c);

@@ -7,8 +7,8 @@
 
 /* Reduced axes as bits: the second input's, or all when it is empty, or the attribute's one. */
 static bool reduced_axes(const rt_shapes *s, unsigned *axes) {
-    const rt_value *given = s->node->input_count > 1 ? s->in[1] : NULL;
-    int rank = s->in[0]->rank, axis;
+    const rt_value *given = rt_optional(s, REDUCE_AXES);
+    int rank = s->in[REDUCE_DATA]->rank, axis;
     if (given == NULL) {
         if (!rt_axis(s->node->attrs.axis, rank, &axis)) return false;
         *axes = 1u << axis;
@@ -86,7 +86,8 @@ static const reduction reductions[RT_OP_COUNT] = {
 
 static retort_status evaluate_reduce(rt_op_evaluation *e, retort_error *err) {
     (void)err;
-    const rt_tensor *x = e->inputs[0], *given = e->node->input_count > 1 ? e->inputs[1] : NULL;
+    const rt_tensor *x = e->inputs[REDUCE_DATA],
+                    *given = e->node->input_count > REDUCE_AXES ? e->inputs[REDUCE_AXES] : NULL;
     unsigned all = (1u << x->rank) - 1, bits = 0;
     int axis = 0;
     size_t named = given != NULL ? rt_tensor_count(given) : 1;

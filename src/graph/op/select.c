@@ -5,7 +5,7 @@
 #include "graph/op/fused.h"
 
 static retort_status infer_select(rt_shapes *s) {
-    const rt_value *x = s->in[SELECT_X], *ids = s->node->input_count > SELECT_IDS ? s->in[SELECT_IDS] : NULL;
+    const rt_value *x = s->in[SELECT_X], *ids = rt_optional(s, SELECT_IDS);
     bool mask = s->node->attrs.select == RT_SELECT_MASK_TOKENS;
     if (x->dtype != RETORT_F32 || x->rank < 2 || x->rank > 3 || s->node->attrs.select == RT_SELECT_ALL) {
         return rt_fail(s->err, RETORT_FORMAT, "expected f32 […, n] and select=first, last or mask");

@@ -20,9 +20,10 @@ int64_t rt_slice_count(int64_t dim, int64_t *start, int64_t end, int64_t step) {
  * [1, 512] to [1, seq]), and of a symbolic dim a slice is the whole of it, or its first or last element. */
 static bool slice_dim(const rt_shapes *s, int i, int64_t *dim) {
     int64_t start, end, step = 1;
-    const rt_content *ends = &s->in[2]->content;
-    if (!rt_content_number(s->in[1], i, &start)) return false;
-    if (s->node->input_count > 4 && s->in[4] != NULL && !rt_content_number(s->in[4], i, &step)) return false;
+    const rt_content *ends = &s->in[SLICE_ENDS]->content;
+    if (!rt_content_number(s->in[SLICE_STARTS], i, &start)) return false;
+    const rt_value *steps = rt_optional(s, SLICE_STEPS);
+    if (steps != NULL && !rt_content_number(steps, i, &step)) return false;
     if (step == 0 || step == INT64_MIN || !ends->known) return false;
     if ((ends->symbols >> i & 1u) != 0) {
         bool prefix = start == 0 && step == 1;
@@ -42,13 +43,14 @@ static bool slice_dim(const rt_shapes *s, int i, int64_t *dim) {
 
 /* A slice by step 1 of a known vector. */
 static void slice_content(rt_shapes *s, const int64_t *dims) {
-    const rt_content *data = &s->in[0]->content;
+    const rt_content *data = &s->in[SLICE_DATA]->content;
     int64_t start;
-    if (!data->known || s->in[0]->rank != 1 || dims[0] < 0 || !rt_content_number(s->in[1], 0, &start)) return;
-    if (s->node->input_count > 4 && s->in[4] != NULL) {
-        int64_t step;
-        if (!rt_content_number(s->in[4], 0, &step) || step != 1) return;
-    }
+    if (!data->known || s->in[SLICE_DATA]->rank != 1 || dims[0] < 0 ||
+        !rt_content_number(s->in[SLICE_STARTS], 0, &start))
+        return;
+    const rt_value *steps = rt_optional(s, SLICE_STEPS);
+    int64_t step = 1;
+    if (steps != NULL && (!rt_content_number(steps, 0, &step) || step != 1)) return;
     rt_content cut = {.known = true};
     if (start < 0) start += data->count;
     if (start < 0) start = 0;
@@ -57,8 +59,8 @@ static void slice_content(rt_shapes *s, const int64_t *dims) {
 }
 
 static retort_status infer_slice(rt_shapes *s) {
-    const rt_value *data = s->in[0], *starts = s->in[1], *ends = s->in[2];
-    const rt_value *axes = s->node->input_count > 3 ? s->in[3] : NULL;
+    const rt_value *data = s->in[SLICE_DATA], *starts = s->in[SLICE_STARTS], *ends = s->in[SLICE_ENDS];
+    const rt_value *axes = rt_optional(s, SLICE_AXES);
     int count = starts->content.known ? starts->content.count : -1;
     unsigned seen = 0;
     rt_out_like(s, 0, data);
@@ -83,9 +85,10 @@ static retort_status infer_slice(rt_shapes *s) {
 
 static retort_status evaluate_slice(rt_op_evaluation *e, retort_error *err) {
     (void)err;
-    const rt_tensor *data = e->inputs[0], *starts = e->inputs[1], *ends = e->inputs[2];
-    const rt_tensor *axes = e->node->input_count > 3 ? e->inputs[3] : NULL;
-    const rt_tensor *steps = e->node->input_count > 4 ? e->inputs[4] : NULL;
+    const rt_tensor *data = e->inputs[SLICE_DATA], *starts = e->inputs[SLICE_STARTS],
+                    *ends = e->inputs[SLICE_ENDS];
+    const rt_tensor *axes = e->node->input_count > SLICE_AXES ? e->inputs[SLICE_AXES] : NULL;
+    const rt_tensor *steps = e->node->input_count > SLICE_STEPS ? e->inputs[SLICE_STEPS] : NULL;
     rt_view view = {.data = data->data};
     rt_tensor_strides(data, view.stride);
     for (size_t i = 0; i < rt_tensor_count(starts); i++) {

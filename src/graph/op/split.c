@@ -4,7 +4,7 @@
 #include "graph/infer.h"
 
 static retort_status infer_split(rt_shapes *s) {
-    const rt_value *data = s->in[0], *sizes = s->node->input_count > 1 ? s->in[1] : NULL;
+    const rt_value *data = s->in[0], *sizes = rt_optional(s, 1);
     int axis, parts = s->node->output_count;
     int64_t left, size;
     if (!rt_axis(s->node->attrs.axis, data->rank, &axis) || data->dims[axis] < 0) {
