@@ -537,7 +537,7 @@ static void test_limit_on_nodes(void **state) {
     link_checkpoint("bert-classify");
     write_plain(plain, very_long);
     retort_status status = RETORT_LIMIT;
-    for (uint64_t memory = 4 << 20; status != RETORT_OK && memory < 128 << 20; memory += 1 << 19) {
+    for (uint64_t memory = 4 << 20; status != RETORT_OK && memory < 128 << 20; memory += memory / 16) {
         retort_import_options options = RETORT_IMPORT_OPTIONS;
         options.level = 0;
         options.memory = memory;
