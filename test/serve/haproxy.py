@@ -119,6 +119,7 @@ def nothing_is_lost_behind_a_proxy():
     print(f"# {found['requests']} requests at {RATE}/s: p50 {ms['p50']:.1f}, p99 {ms['p99']:.1f}, max {ms['max']:.1f} ms; {again} asked of "
           "another replica")
     assert found["status"] == {"200": RATE * SECONDS} and found["errors"] == 0, (found["status"], found["lost"])
+    assert found["resent"] == 0, f"{found['resent']} requests had to be sent again"
     assert found["different"] == 0 and after == alone, "an answer is wrong"
     assert again > 0, "the killed replica had nothing to lose"
     assert min(shares) > 0.25 * sum(shares), f"the work is not shared: {shares}"
