@@ -238,6 +238,19 @@ static cli_code check_places(const run_store *store, const cli_args *args) {
     return CLI_DONE;
 }
 
+/* Before the first row: the state is saved after it. */
+static cli_code check_lengths(const run_store *store) {
+    struct stat info;
+    const char *const longest[] = {store->next, store->bad_path};
+    for (size_t i = 0; i < sizeof longest / sizeof *longest; i++) {
+        if (longest[i] == NULL || lstat(longest[i], &info) == 0 || errno != ENAMETOOLONG) continue;
+        cli_error("%s: %s: give a shorter one, as the run writes this file beside it", longest[i],
+                  strerror(errno));
+        return CLI_FAILED;
+    }
+    return CLI_DONE;
+}
+
 /* Before the first row: a run may be long. Devices and pipes are opened when there is something to write. */
 static cli_code check_bad_rows(const run_store *store) {
     struct stat info;
@@ -288,6 +301,7 @@ cli_code run_store_open(run_store *store, const cli_args *args, char *settings) 
     bool named = store->settings != NULL && store->part != NULL && store->state != NULL &&
                  store->next != NULL && (!aside || store->bad_path != NULL);
     cli_code code = named ? check_link(path) : cli_no_memory();
+    if (code == CLI_DONE && store->keeps) code = check_lengths(store);
     if (code == CLI_DONE && store->keeps) code = check_places(store, args);
     if (code == CLI_DONE && cli_has(args, CLI_BAD_ROWS)) code = check_bad_rows(store);
     if (code == CLI_DONE) code = cli_codec_check(store->codec, path);

@@ -287,6 +287,8 @@ def outputs_that_are_refused():
     assert pathlib.Path(path).read_bytes() == CSV
     fails(1, "this is a folder", "run", small(), "--input", path, "-o", HERE / "o.csv", "--bad-rows", HERE)
     fails(1, "cannot create", "run", small(), "--input", path, "-o", HERE / "nowhere/o.csv")
+    fails(1, "File name too long: give a shorter one", "run", small(), "--input", path, "-o", HERE / ("o" * 244 + ".csv"))
+    assert not list(HERE.glob("ooo*"))
     error = fails(1, "cannot write: No space left", "run", small(), "--input", path, "-o", "/dev/full")
     fails(2, "--resume needs a regular file", "run", small(), "--input", path, "-o", "/dev/null", "--resume")
     fails(2, "needs -o FILE", "run", small(), "--input", path, "--json")
