@@ -631,7 +631,7 @@ retort_status retort_tag_windows(retort_windows **out, retort_encoder *encoder, 
     retort_windows *made = NULL;
     retort_status status = read_tag_options(options, &o, err);
     if (status == RETORT_OK) status = new_windows("tag", &made, out, encoder, text, RETORT_TASK_TAG, err);
-    if (status != RETORT_OK) return status;
+    if (made == NULL) return status;
     rt_encode_options encode = rt_tokenizing_options(encoder, special_as_text);
     encode.truncated = &made->truncated;
     const retort_model *model = rt_tokenizing_model(encoder);
@@ -678,7 +678,7 @@ retort_status retort_answer_windows(retort_windows **out, retort_encoder *encode
         return bad(err, "answer", "the text has no pair, the context");
     if (status == RETORT_OK)
         status = new_windows("answer", &made, out, encoder, text, RETORT_TASK_ANSWER, err);
-    if (status != RETORT_OK) return status;
+    if (made == NULL) return status;
     rt_encode_options encode = rt_tokenizing_options(encoder, special_as_text);
     const retort_model *model = rt_tokenizing_model(encoder);
     return end_windows(out, made, model, text, rt_answer_windows(model, encode, text, &o, made, err));
@@ -702,7 +702,7 @@ retort_status retort_fill_windows(retort_windows **out, retort_encoder *encoder,
                                   retort_error *err) {
     retort_windows *made = NULL;
     retort_status status = new_windows("fill", &made, out, encoder, text, RETORT_TASK_FILL, err);
-    if (status != RETORT_OK) return status;
+    if (made == NULL) return status;
     rt_encode_options encode = rt_tokenizing_options(encoder, false);
     encode.truncated = &made->truncated;
     const retort_model *model = rt_tokenizing_model(encoder);

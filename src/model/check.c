@@ -181,9 +181,9 @@ static retort_status check_linear(const check *c, const rt_node *node) {
 static retort_status check_s8(const check *c, const rt_node *node) {
     for (int k = 0; k < node->input_count; k++) {
         const rt_value *in = input_of(c, node, k);
-        bool row = in != NULL && in->dtype == RETORT_S8 && !rt_value_is_constant(in);
-        bool x = node->op == RT_OP_LINEAR && k == 0;
-        if (!row && !(x && in->dtype == RETORT_S8)) continue;
+        if (in == NULL || in->dtype != RETORT_S8) continue;
+        bool row = !rt_value_is_constant(in), x = node->op == RT_OP_LINEAR && k == 0;
+        if (!row && !x) continue;
         rt_op maker = row ? c->graph->nodes[in->producer].op : RT_OP_COUNT;
         bool scaled = maker == RT_OP_CONVERT || maker == RT_OP_LAYER_NORM || maker == RT_OP_EMBED;
         if (!x || !scaled) return refuse(c, node, "reads int8 rows without their scales");
