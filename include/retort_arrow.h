@@ -53,7 +53,7 @@ RETORT_API retort_status retort_arrow_schema(const retort_session *session, stru
 RETORT_API retort_status retort_arrow_array(retort_session *session, const struct ArrowSchema *schema,
                                             const struct ArrowArray *texts, const char *column,
                                             struct ArrowArray *out, retort_error *err);
-/* The same of each array of a stream, when it is asked for; small arrays are read ahead, up to 512 texts, and answered in one run. *out
+/* The same of each array of a stream, when it is asked for; small arrays that come within 20 ms, up to 512 texts, are answered in one run. *out
  * takes the stream over, also if this fails, and uses the session until it is released; one thread at a time may ask. A call that
  * was cancelled (retort_session_options.cancel) fails with EINTR, and goes on when it is repeated. */
 RETORT_API retort_status retort_arrow_stream(retort_session *session, struct ArrowArrayStream *texts,

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 static retort_session *session_of(const char *name, retort_model **model) {
@@ -560,6 +561,7 @@ typedef struct trickle {
     int at, count, bad; /* arrays; the one that is not UTF-8 (-1: none) */
     int large;          /* the one that has all rows, 200 times */
     int runs, cancel;   /* groups of texts that were run; the one that is cancelled (-1: none) */
+    bool slow;          /* each array takes a while */
     int32_t many[200 * ROWS + 1];
     char letters[200 * sizeof letters];
 } trickle;
@@ -577,6 +579,7 @@ static int trickle_next(struct ArrowArrayStream *stream, struct ArrowArray *out)
     static const char noise[] = "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"
                                 "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF";
     trickle *s = stream->private_data;
+    if (s->slow) nanosleep(&(struct timespec){.tv_nsec = 30000000}, NULL);
     texts_of(&s->t, "u", s->at % ROWS);
     *out = s->t.array;
     out->length = 1;
@@ -684,6 +687,23 @@ static void small_arrays_are_answered_together(void **state) {
     free(s);
 }
 
+static void arrays_of_a_slow_source_are_answered_at_once(void **state) {
+    (void)state;
+    struct ArrowArrayStream out;
+    trickle *s = malloc(sizeof *s);
+    assert_non_null(s);
+    *s = (trickle){.count = 3, .bad = -1, .large = -1, .cancel = -1, .slow = true};
+    retort_session *session = open_trickle(s, &out);
+    for (int i = 0; i < s->count; i++) {
+        expect_array(session, &out, s, i);
+        assert_int_equal(s->at, i + 1);
+    }
+    out.release(&out);
+    retort_session_close(session);
+    retort_model_free(s->model);
+    free(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(labels_of_texts),
@@ -695,6 +715,7 @@ int main(void) {
         cmocka_unit_test(dictionaries_of_texts),
         cmocka_unit_test(streams_with_a_session),
         cmocka_unit_test(small_arrays_are_answered_together),
+        cmocka_unit_test(arrays_of_a_slow_source_are_answered_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,13 +3,20 @@
  * would take many times as long for each. Their texts are copied, so that of a record batch no more than one is kept. */
 #include "task/arrow.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "task/arrow_texts.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { GATHER_ROWS = 512, GATHER_BYTES = 1 << 16, SMALL_ROWS = 128, SMALL_BYTES = 1 << 14 };
+enum {
+    GATHER_ROWS = 512,
+    GATHER_BYTES = 1 << 16,
+    SMALL_ROWS = 128,
+    SMALL_BYTES = 1 << 14,
+    GATHER_NS = 20000000
+};
 
 /* An array that was read ahead. */
 typedef struct small_array {
@@ -87,12 +94,17 @@ static bool gather(answer_stream *s) {
     return true;
 }
 
-/* Reads until the small arrays are many enough, or something else comes. */
+static bool is_enough(const gathered *g, int64_t begun) {
+    return g->count == GATHER_ROWS || (g->count > 0 && rt_now_ns() - begun > GATHER_NS);
+}
+
+/* Reads until the small arrays are many enough, or something else comes. What a slow source has sent does not wait for more. */
 static void read_ahead(answer_stream *s) {
     gathered *g = &s->small;
+    int64_t begun = rt_now_ns();
     g->count = g->rows = g->text_count = g->used = g->next = g->next_row = g->next_text = 0;
     g->answered = g->alone = false;
-    while (s->held == HELD_NOTHING && g->count < GATHER_ROWS) {
+    while (s->held == HELD_NOTHING && !is_enough(g, begun)) {
         s->array = (struct ArrowArray){0};
         s->code = s->texts.get_next(&s->texts, &s->array);
         if (s->code != 0) {
