@@ -58,8 +58,8 @@ static retort_status check_unique(const rt_records *records, int column, retort_
     return RETORT_OK;
 }
 
-static retort_status find_texts(rt_table_columns *out, const rt_records *records,
-                                const retort_dataset_options *options, retort_error *err) {
+static retort_status choose_texts(rt_table_columns *out, const rt_records *records,
+                                  const retort_dataset_options *options, retort_error *err) {
     retort_status status = named_column(&out->text, records, options->text_column, err);
     if (status == RETORT_OK) status = named_column(&out->pair, records, options->pair_column, err);
     if (status != RETORT_OK || out->text != RT_ABSENT) return status;
@@ -74,6 +74,14 @@ static retort_status find_texts(rt_table_columns *out, const rt_records *records
     return no_column(records, &sentence,
                      " or 'text': --text-column NAME, in C options.text_column, names the one with the texts",
                      err);
+}
+
+static retort_status find_texts(rt_table_columns *out, const rt_records *records,
+                                const retort_dataset_options *options, retort_error *err) {
+    *out = (rt_table_columns){.text = RT_ABSENT, .pair = RT_ABSENT};
+    retort_status status = choose_texts(out, records, options, err);
+    if (status == RETORT_OK) status = check_unique(records, out->text, err);
+    return status == RETORT_OK ? check_unique(records, out->pair, err) : status;
 }
 
 /* ---- Labels ---- */
@@ -211,20 +219,14 @@ static retort_status keep(rt_table_columns *out, rt_records *records, retort_err
 
 retort_status rt_table_find_texts(rt_table_columns *out, rt_records *records,
                                   const retort_dataset_options *options, retort_error *err) {
-    *out = (rt_table_columns){.text = RT_ABSENT, .pair = RT_ABSENT};
     retort_status status = find_texts(out, records, options, err);
-    if (status == RETORT_OK) status = check_unique(records, out->text, err);
-    if (status == RETORT_OK) status = check_unique(records, out->pair, err);
     return status == RETORT_OK ? keep(out, records, err) : status;
 }
 
 retort_status rt_table_find(rt_table_columns *out, retort_dataset *data, rt_records *records,
                             const rt_config *config, const retort_dataset_options *options,
                             retort_error *err) {
-    *out = (rt_table_columns){.text = RT_ABSENT, .pair = RT_ABSENT};
     retort_status status = find_texts(out, records, options, err);
-    if (status == RETORT_OK) status = check_unique(records, out->text, err);
-    if (status == RETORT_OK) status = check_unique(records, out->pair, err);
     if (status == RETORT_OK) status = find_labels(out, data, records, config, options, err);
     if (options->texts_only) {
         rt_labels_free(&data->own);
